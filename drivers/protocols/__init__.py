@@ -1,0 +1,1 @@
+"""Link and record protocols: bytes in, events and answers out."""

@@ -1,0 +1,1 @@
+"""The agent: the only package that knows all others."""

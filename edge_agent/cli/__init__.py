@@ -1,0 +1,1 @@
+"""Commands of edge-agent, one module per group."""

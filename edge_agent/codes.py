@@ -1,0 +1,301 @@
+"""One table of hold, failure and alarm codes: what happened in one sentence, how bad it is, what to do next.
+
+Page, CLI, MQTT alarms and ``docs/codes.md`` are made from it. A sentence may name ``{analyser}`` and other facts, never
+a patient or a specimen.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Severity(StrEnum):
+    """WARNING: odd, nothing lost. ERROR: a person is needed."""
+
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    id: str
+    severity: Severity
+    sentence: str
+    action: str
+
+
+W, E = Severity.WARNING, Severity.ERROR
+
+_TABLE = (
+    # Holds: stored, not published, waiting for a fix
+    Code(
+        "no-specimen-id",
+        E,
+        "A result from {analyser} came without a specimen id.",
+        "Find the sample, correct its id at the analyser and send the result again.",
+    ),
+    Code(
+        "specimen-id-shape",
+        E,
+        "A specimen id from {analyser} does not have this site's shape.",
+        "Check the label; correct the id at the analyser and resend, or change site.specimen_id.",
+    ),
+    Code(
+        "specimen-id-truncated",
+        E,
+        "A specimen id from {analyser} has the device's maximum length and may be cut.",
+        "Compare with the label; shorten the labels or correct the id at the analyser.",
+    ),
+    Code(
+        "several-specimen-ids",
+        E,
+        "A result from {analyser} names several specimen ids.",
+        "Decide which specimen it belongs to and send it again with one id.",
+    ),
+    Code(
+        "undecodable",
+        E,
+        "Text from {analyser} cannot be read in the character set {charset}.",
+        "Set text.charset of the profile to what the analyser sends, then release.",
+    ),
+    Code(
+        "role-undecided",
+        E,
+        "It cannot be told whether a result from {analyser} is a patient's or a control's.",
+        "Check the sample at the analyser; correct the qc rules of the profile, then release.",
+    ),
+    Code(
+        "training-run",
+        W,
+        "{analyser} marked a result as training or debugging.",
+        "None, if it was; otherwise set the analyser to production and resend.",
+    ),
+    Code(
+        "unit-contradicts",
+        E,
+        "{analyser} sent test {test} in a unit its code row does not allow.",
+        "Check the analyser's unit setting; correct the profile's unit table, then release.",
+    ),
+    Code(
+        "unknown-test-held",
+        E,
+        "{analyser} sent the unknown test {test}, and this site holds unknown tests.",
+        "Map the test, or set on_unknown_code = send-local, then release.",
+    ),
+    Code(
+        "unknown-test",
+        W,
+        "{analyser} sent the test {test} that its profile does not know; it went out with the analyser's own code.",
+        "Map the test if the management system needs a LOINC code.",
+    ),
+    Code(
+        "wrong-device",
+        E,
+        "What is connected as {analyser} does not look like its profile.",
+        "Check the cables and the profile of the analyser, then release.",
+    ),
+    Code(
+        "no-header",
+        E,
+        "A message from {analyser} has no readable header.",
+        "Ask the analyser to send again; check link settings.",
+    ),
+    Code(
+        "orphan-result",
+        E,
+        "A result from {analyser} stands under no specimen.",
+        "Ask the analyser to send the sample again.",
+    ),
+    Code(
+        "unframed-bytes",
+        E,
+        "{analyser} sent bytes outside any frame.",
+        "Check baud rate and link dialect; see `edge-agent trace`.",
+    ),
+    Code(
+        "frame-refused",
+        E,
+        "{analyser} sent frames that were refused: {reason}.",
+        "Check the cable; if the device works that way, set {switch} in its profile.",
+    ),
+    Code(
+        "not-lis02",
+        E,
+        "{analyser} sent text that is not LIS02 records.",
+        "Check the analyser's protocol setting and the profile.",
+    ),
+    Code(
+        "foreign-protocol",
+        E,
+        "{analyser} sent {protocol} inside LIS01 frames.",
+        "Set the analyser to ASTM records, or choose a profile for {protocol}.",
+    ),
+    Code("implausible-time", W, "{analyser} sent an impossible time; it was left out.", "Set the analyser's clock."),
+    Code(
+        "device-ambiguous",
+        E,
+        "A message came on a shared port and could belong to several analysers.",
+        "Give each analyser its own peer address.",
+    ),
+    # Failures: our side could not
+    Code(
+        "driver",
+        E,
+        "The driver of {analyser} failed on a message.",
+        "Keep the message (`edge-agent trace`), report it with the profile's revision, then release.",
+    ),
+    Code(
+        "conversion",
+        E,
+        "A report of {analyser} could not be written as HL7.",
+        "Keep the message (`edge-agent trace`) and report it; release after the fix.",
+    ),
+    # Alarms: analysers
+    Code(
+        "interrupted",
+        E,
+        "{analyser} broke off in the middle of a transmission at {at}.",
+        "Send the last samples again from the analyser.",
+    ),
+    Code(
+        "link-down",
+        W,
+        "{analyser} is not connected: {reason}",
+        "Check the cable, the analyser and its network settings.",
+    ),
+    Code(
+        "frame-number",
+        E,
+        "{analyser} reused a frame number for other content; the frame was refused.",
+        "If the device counts that way, set link.frame_number in its profile.",
+    ),
+    Code(
+        "nak-limit",
+        E,
+        "{analyser} had {count} frames in a row refused: {reason}.",
+        "Check cable, shielding and line settings.",
+    ),
+    Code(
+        "peer-refused",
+        W,
+        "An address that is not allowed tried to connect to {analyser}.",
+        "Add it to peer, if it is the analyser.",
+    ),
+    Code(
+        "query-unanswered",
+        W,
+        "{analyser} asked for an order nobody could answer.",
+        "Enter the order at the analyser, or check the management system.",
+    ),
+    Code("held", E, "{count} results of {analyser} are held.", "Open the list of held results and follow each reason."),
+    # Alarms: delivery
+    Code(
+        "broker-down", E, "The broker cannot be reached: {reason}", "Check network and broker. Results are safe here."
+    ),
+    Code(
+        "broker-refused",
+        E,
+        "The broker refused the topic {topic}: {reason}",
+        "Correct the broker's access list for this gateway.",
+    ),
+    Code(
+        "no-subscriber",
+        E,
+        "The broker has nobody who takes results on {topic}.",
+        "Start the management system or correct its subscription.",
+    ),
+    Code(
+        "consumer-offline",
+        E,
+        "The management system {consumer} is offline since {since}.",
+        "Start it. Results are safe here.",
+    ),
+    Code(
+        "subscription-unproven",
+        E,
+        "The broker does not deliver acknowledgements to this gateway.",
+        "Allow the gateway to read its down/ topics in the broker's access list.",
+    ),
+    Code(
+        "unconfirmed",
+        E,
+        "Messages have waited for the management system's answer since {since}.",
+        "Check the management system.",
+    ),
+    Code(
+        "rejected",
+        E,
+        "The management system rejected {count} messages of {analyser}.",
+        "Read the reason with `edge-agent queue --state rejected`; correct and retry.",
+    ),
+    Code(
+        "blocked",
+        E,
+        "{count} messages of {analyser} cannot pass the broker: {reason}",
+        "Raise the broker's limit or set the message aside.",
+    ),
+    Code(
+        "graphics-too-large",
+        W,
+        "An image from {analyser} exceeds the broker's packet size and was left out; the results went.",
+        "Raise the broker's maximum packet size if images are needed.",
+    ),
+    Code(
+        "retained-command",
+        E,
+        "A retained message lies under {topic} and was ignored.",
+        "Clear it: commands and answers are never retained.",
+    ),
+    Code(
+        "foreign-ack",
+        W,
+        "An acknowledgement came that matches no message of this gateway.",
+        "Check that no other gateway uses this id.",
+    ),
+    Code(
+        "digest-mismatch",
+        E,
+        "The management system confirmed other bytes than were sent.",
+        "Check what lies between this gateway and the management system.",
+    ),
+    Code(
+        "session-taken",
+        E,
+        "Another client connected to the broker with this gateway's id.",
+        "Give every gateway its own id.",
+    ),
+    Code("certificate", E, "The certificate {file} {what}.", "Renew it."),
+    Code("weak-mode", W, "Delivery is not verifiable by the broker: {reason}", "Use MQTT 5 and confirm = application."),
+    # Alarms: this machine
+    Code(
+        "storage",
+        E,
+        "Results cannot be stored: {reason}",
+        "Nothing is acknowledged until storage works. Check the disk.",
+    ),
+    Code(
+        "disk-low",
+        E,
+        "The disk is nearly full ({free_mb} MB left); analysers are asked to wait.",
+        "Free space on the data volume.",
+    ),
+    Code(
+        "audit-broken",
+        E,
+        "The audit chain does not verify from entry {entry}.",
+        "Keep the data directory untouched and call support.",
+    ),
+    Code("clock", W, "The clock jumped by {seconds} s.", "Check time synchronisation."),
+)
+
+CODES: Mapping[str, Code] = {code.id: code for code in _TABLE}
+
+
+class _Blank(dict[str, str]):
+    def __missing__(self, key: str) -> str:
+        return "?"
+
+
+def sentence(code: str, params: Mapping[str, str]) -> str:
+    """The code's sentence with its facts filled in; an unknown fact shows as "?"."""
+    return CODES[code].sentence.format_map(_Blank(params))

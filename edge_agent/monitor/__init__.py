@@ -1,0 +1,1 @@
+"""Health, alarms and presence."""

@@ -1,0 +1,1 @@
+"""Ports: the only modules that open one."""

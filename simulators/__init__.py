@@ -1,0 +1,1 @@
+"""Analysers, lines and a management system made up for tests."""
