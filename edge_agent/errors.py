@@ -1,0 +1,62 @@
+"""The agent's errors.
+
+AgentError                 one sentence, a code, a next action
+├── ConfigurationError     every mistake of a configuration at once (exit 78)
+├── NotRunningError        no agent answers on the control socket
+└── UnknownIdError         no message, transmission or specimen has this id
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class AgentError(Exception):
+    """What a person is told: a sentence, a code, and what to do next. Never patient data."""
+
+    def __init__(self, sentence: str, *, code: str, action: str) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+        self.code = code
+        self.action = action
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake in a configuration file. ``line`` is 0 when the file as a whole is meant."""
+
+    file: Path
+    line: int
+    key: str
+    text: str
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}" if self.line else str(self.file)
+        return f"{place}: {self.key}: {self.text}" if self.key else f"{place}: {self.text}"
+
+
+class ConfigurationError(AgentError):
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        count = "one mistake" if len(problems) == 1 else f"{len(problems)} mistakes"
+        super().__init__(
+            f"The configuration has {count}.", code="configuration", action="Correct the lines above, then run `check`."
+        )
+        self.problems = tuple(problems)
+
+
+class NotRunningError(AgentError):
+    def __init__(self, socket: Path) -> None:
+        super().__init__(
+            f"No agent is running for this configuration (nothing answers at {socket}).",
+            code="not-running",
+            action="Start it with `edge-agent run`, or name its configuration with --config.",
+        )
+
+
+class UnknownIdError(AgentError):
+    def __init__(self) -> None:
+        super().__init__(
+            "Nothing with this id is in the store.",
+            code="unknown-id",
+            action="Use a message id (MSH-10), a transmission (t12) or a specimen id; see `edge-agent queue`.",
+        )

@@ -1,0 +1,193 @@
+"""What a site can configure: the tables of ``edge-agent.toml`` (every key is explained in ``config/edge-agent.toml``)."""
+
+from ipaddress import ip_address, ip_network
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,32}$")]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise ValueError(f"{name!r} is not a time zone such as Asia/Seoul") from None
+    return name
+
+
+class AgentTable(_Table):
+    site: Name
+    gateway: Name
+    timezone: str = "Asia/Seoul"
+    data_dir: str = "/var/lib/edge-agent"
+
+    _zone = field_validator("timezone")(_zone)
+
+    @field_validator("gateway")
+    @classmethod
+    def _not_reserved(cls, value: str) -> str:
+        if value == "any":
+            raise ValueError("'any' is reserved")
+        return value
+
+
+class Consumers(_Table):
+    """Who confirms which route."""
+
+    result: Name = "ivd"
+    qc: Name = "ivd"
+    validation: Name = "ivd"
+
+
+class MqttTable(_Table):
+    urls: list[str] = Field(min_length=1)
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+    username: str = ""
+    password_file: str = ""
+    prefix: str = "ivd/v1"
+    confirm: Literal["application", "broker"] = "application"
+    consumer: Name | Consumers = "ivd"
+    window: int = Field(16, ge=1, le=1000)
+    unfiled: int = Field(8, ge=1, le=10_000)
+    ack_timeout_s: int = Field(60, ge=1)
+    retry_max_s: int = Field(300, ge=1)
+    keepalive_s: int = Field(30, ge=5)
+    will_delay_s: int = Field(10, ge=0)
+    version: Literal["5", "3.1.1"] = "5"
+    require_digest: bool = False
+
+    @field_validator("urls")
+    @classmethod
+    def _broker_urls(cls, urls: list[str]) -> list[str]:
+        for url in urls:
+            parts = urlsplit(url)
+            if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname:
+                raise ValueError(f"{url!r} is not mqtt://host:port or mqtts://host:port")
+        return urls
+
+    @field_validator("prefix")
+    @classmethod
+    def _plain_prefix(cls, value: str) -> str:
+        if not value or value.startswith("/") or value.endswith("/") or any(c in value for c in "+#$"):
+            raise ValueError("must be topic levels without +, # or $ and without / at the ends")
+        return value
+
+    @model_validator(mode="after")
+    def _pairs(self) -> "MqttTable":
+        if bool(self.cert_file) != bool(self.key_file):
+            raise ValueError("cert_file and key_file belong together")
+        if self.password_file and not self.username:
+            raise ValueError("password_file needs username")
+        return self
+
+    def consumers(self) -> Consumers:
+        if isinstance(self.consumer, Consumers):
+            return self.consumer
+        return Consumers(result=self.consumer, qc=self.consumer, validation=self.consumer)
+
+
+class Hl7Table(_Table):
+    message: Literal["OUL_R22", "ORU_R01"] = "OUL_R22"
+    receiving_application: str = "IVD"
+    receiving_facility: str = "CENTRAL"
+
+
+class StoreTable(_Table):
+    retention_days: int = Field(90, ge=1)
+    reserve_mb: int = Field(8, ge=1)
+    low_water_mb: int = Field(64, ge=1)
+
+
+class DriversTable(_Table):
+    allow: list[str] = []
+    devices_dir: str = "devices.d"
+
+
+class WebTable(_Table):
+    listen: str = "127.0.0.1:8480"
+
+
+class SiteTable(_Table):
+    specimen_id: str = ""
+
+
+class LinkTable(_Table):
+    role: Literal["results", "orders"]
+    transport: str
+
+
+class AnalyserTable(_Table):
+    id: Name
+    profile: str
+    mode: Literal["production", "validation"] = "validation"
+    transport: str = ""
+    links: list[LinkTable] = []
+    peer: list[str] = []
+    timezone: str = ""
+    on_unknown_code: Literal["send-local", "hold"] = "send-local"
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        return _zone(value) if value else value
+
+    @field_validator("id")
+    @classmethod
+    def _not_any(cls, value: str) -> str:
+        if value == "any":
+            raise ValueError("'any' is reserved")
+        return value
+
+    @field_validator("peer")
+    @classmethod
+    def _addresses(cls, peers: list[str]) -> list[str]:
+        for peer in peers:
+            if peer != "any":
+                ip_network(peer)
+        return peers
+
+    @model_validator(mode="after")
+    def _reachable(self) -> "AnalyserTable":
+        if bool(self.transport) == bool(self.links):
+            raise ValueError("needs either transport or links")
+        for url in self.transports():
+            if _beyond_loopback(url) and not self.peer:
+                raise ValueError('a server beyond this machine needs peer = ["address"], or peer = ["any"]')
+        return self
+
+    def transports(self) -> list[str]:
+        return [self.transport] if self.transport else [link.transport for link in self.links]
+
+
+def _beyond_loopback(url: str) -> bool:
+    parts = urlsplit(url)
+    if parts.scheme != "tcp-server":
+        return False
+    try:
+        return not ip_address(parts.hostname or "").is_loopback
+    except ValueError:
+        return parts.hostname != "localhost"
+
+
+class Settings(_Table):
+    agent: AgentTable
+    mqtt: MqttTable
+    hl7: Hl7Table = Hl7Table()
+    store: StoreTable = StoreTable()
+    drivers: DriversTable = DriversTable()
+    web: WebTable = WebTable()
+    site: SiteTable = SiteTable()
+    analyser: list[AnalyserTable] = []
+
+    def zone(self, analyser: AnalyserTable) -> ZoneInfo:
+        """The zone of the analyser's clock; the agent's where the analyser names none."""
+        return ZoneInfo(analyser.timezone or self.agent.timezone)

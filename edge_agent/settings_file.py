@@ -1,0 +1,170 @@
+"""The configuration file: one TOML file, read whole or refused whole.
+
+Every mistake of a file is reported at once, with its line and, for an unknown key, the key that was probably meant. A
+file is never half used: ``load`` returns a complete ``Settings`` or raises ``ConfigurationError``.
+"""
+
+import os
+import tomllib
+from collections.abc import Iterable, Iterator, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from edge_agent.errors import ConfigurationError, Problem
+from edge_agent.settings import AnalyserTable, Consumers, LinkTable, Settings
+from edge_agent.settings_lines import LineIndex
+
+DEFAULT_PATH = Path("/etc/edge-agent/edge-agent.toml")
+
+_PLAIN_WORDS = {
+    "string_pattern_mismatch": "must be 1 to 32 of a-z, 0-9 and -",
+    "missing": "is required",
+    "int_parsing": "must be a whole number",
+    "int_type": "must be a whole number",
+    "string_type": "must be text in quotes",
+    "bool_type": "must be true or false",
+    "list_type": "must be a list in [ ]",
+}
+
+
+def find(path: Path | None) -> Path:
+    """The configuration file: --config, $EDGE_AGENT_CONFIG, then /etc."""
+    if path is not None:
+        return path
+    return Path(os.environ.get("EDGE_AGENT_CONFIG") or DEFAULT_PATH)
+
+
+def load(path: Path) -> Settings:
+    """Read and check a file. Raises ConfigurationError naming every mistake with its line."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError([Problem(path, 0, "", f"cannot be read: {_plain(error)}")]) from error
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError([_syntax(path, error)]) from error
+    lines = LineIndex(text)
+    try:
+        settings = Settings.model_validate(raw)
+    except ValidationError as error:
+        problems = [_problem(path, lines, raw, dict(item)) for item in error.errors()]
+        raise ConfigurationError(sorted(problems, key=lambda p: p.line)) from error
+    problems = list(_across(path, lines, settings))
+    if problems:
+        raise ConfigurationError(problems)
+    return settings
+
+
+def resolve(config: Path, name: str) -> Path:
+    """A path of the configuration; relative ones stand beside the file."""
+    return config.parent / name
+
+
+def _across(path: Path, lines: LineIndex, settings: Settings) -> Iterator[Problem]:
+    """What no single key shows: names used twice, a gateway named like a consumer."""
+    seen: dict[str, int] = {}
+    for index, analyser in enumerate(settings.analyser):
+        line = lines.line(f"analyser.{index}.id")
+        if analyser.id in seen:
+            text = f"the id {analyser.id!r} is used on line {seen[analyser.id]} already"
+            yield Problem(path, line, f"analyser.{analyser.id}.id", text)
+        seen[analyser.id] = line
+    consumers = settings.mqtt.consumers()
+    if settings.agent.gateway in (consumers.result, consumers.qc, consumers.validation):
+        yield Problem(path, lines.line("agent.gateway"), "agent.gateway", "a consumer has this name")
+    yield from _shared_listeners(path, lines, settings.analyser)
+
+
+def _shared_listeners(path: Path, lines: LineIndex, analysers: Sequence[AnalyserTable]) -> Iterator[Problem]:
+    """Analysers behind one listener are told apart by their address, so each needs its own."""
+    taken: dict[tuple[str, str], str] = {}
+    for index, analyser in enumerate(analysers):
+        for url in analyser.transports():
+            for peer in analyser.peer or ["any"]:
+                other = taken.setdefault((url, peer), analyser.id)
+                if other != analyser.id:
+                    text = f"{other} has the same port and peer; analysers on one port need different peers"
+                    yield Problem(
+                        path, lines.line(f"analyser.{index}.transport"), f"analyser.{analyser.id}.transport", text
+                    )
+
+
+def _problem(path: Path, lines: LineIndex, raw: dict[str, Any], error: dict[str, Any]) -> Problem:
+    location = [part for part in error["loc"] if part not in ("Consumers", "constrained-str")]
+    text = _sentence(error)
+    if error["type"] == "extra_forbidden":
+        text = _unknown_key(location)
+    dotted = ".".join(str(part) for part in location)
+    return Problem(path, lines.line(dotted), _shown(raw, location), text)
+
+
+def _sentence(error: dict[str, Any]) -> str:
+    kind = str(error["type"])
+    if kind == "value_error":
+        return str(error["ctx"]["error"])
+    if kind == "literal_error":
+        return f"must be {error['ctx']['expected']}"
+    return _PLAIN_WORDS.get(kind, str(error["msg"]))
+
+
+def _unknown_key(location: Sequence[str | int]) -> str:
+    known = _known_keys(location[:-1])
+    near = get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
+    return f"unknown key; did you mean {near[0]!r}?" if near else f"unknown key; known are {', '.join(known)}"
+
+
+def _known_keys(location: Iterable[str | int]) -> list[str]:
+    model: type[BaseModel] = Settings
+    for part in location:
+        if isinstance(part, str):
+            model = _member(model, part)
+    return list(model.model_fields)
+
+
+def _member(model: type[BaseModel], name: str) -> type[BaseModel]:
+    tables: dict[str, type[BaseModel]] = {"analyser": AnalyserTable, "links": LinkTable, "consumer": Consumers}
+    annotation = model.model_fields[name].annotation if name in model.model_fields else None
+    table = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+    return table or tables.get(name, model)
+
+
+def _shown(raw: dict[str, Any], location: Sequence[str | int]) -> str:
+    """The key as a person names it: analyser.xn1.transport rather than analyser.0.transport."""
+    shown: list[str] = []
+    node: Any = raw
+    for part in location:
+        node = _step(node, part)
+        if isinstance(part, int) and isinstance(node, dict) and isinstance(node.get("id"), str):
+            shown.append(node["id"])
+        else:
+            shown.append(str(part))
+    return ".".join(shown)
+
+
+def _step(node: Any, part: str | int) -> Any:
+    if isinstance(node, dict):
+        return node.get(part)
+    if isinstance(node, list) and isinstance(part, int) and part < len(node):
+        return node[part]
+    return None
+
+
+def _syntax(path: Path, error: tomllib.TOMLDecodeError) -> Problem:
+    text = str(error)
+    _, _, tail = text.partition("(at line ")
+    line = int(tail.partition(",")[0]) if tail[:1].isdigit() else 0
+    return Problem(path, line, "", f"is not TOML: {text.partition(' (at')[0]}")
+
+
+def _plain(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "the file does not exist"
+    if isinstance(error, PermissionError):
+        return "permission denied"
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not UTF-8 text"
+    return error.strerror or "it is not a file" if isinstance(error, OSError) else str(error)
