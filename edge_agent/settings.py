@@ -1,4 +1,4 @@
-"""What a site can configure: the tables of ``edge-agent.toml`` (every key is explained in ``config/edge-agent.toml``)."""
+"""What a site can configure: the tables of ``edge-agent.toml``. ``config/edge-agent.toml`` explains every key."""
 
 from ipaddress import ip_address, ip_network
 from typing import Annotated, Literal

@@ -1,0 +1,59 @@
+"""What a site decided about one analyser, in the form conversion needs it."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from edge_agent.settings import AnalyserTable, Settings
+from edge_agent.store.rows import Reserved
+from edge_agent.to_hl7 import Envelope
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    analyser: str
+    site: str
+    gateway: str
+    receiving_application: str
+    receiving_facility: str
+    message: str
+    mode: str
+    timezone: ZoneInfo
+    on_unknown_code: str
+    specimen_id: re.Pattern[str] | None
+    resend_horizon: timedelta
+
+    def envelope(self, reserved: Reserved) -> Envelope:
+        return Envelope(
+            message_id=reserved.id,
+            at=self._local(reserved.at),
+            analyser=self.analyser,
+            site=self.site,
+            gateway=self.gateway,
+            receiving_application=self.receiving_application,
+            receiving_facility=self.receiving_facility,
+            mode=self.mode,
+            message=self.message,
+            timezone=self.timezone,
+        )
+
+    def _local(self, at: datetime) -> datetime:
+        return at.astimezone(self.timezone)
+
+
+def policy_for(settings: Settings, analyser: AnalyserTable, resend_horizon_s: float) -> Policy:
+    pattern = settings.site.specimen_id
+    return Policy(
+        analyser=analyser.id,
+        site=settings.agent.site,
+        gateway=settings.agent.gateway,
+        receiving_application=settings.hl7.receiving_application,
+        receiving_facility=settings.hl7.receiving_facility,
+        message=settings.hl7.message,
+        mode=analyser.mode,
+        timezone=settings.zone(analyser),
+        on_unknown_code=analyser.on_unknown_code,
+        specimen_id=re.compile(pattern) if pattern else None,
+        resend_horizon=timedelta(seconds=resend_horizon_s),
+    )
