@@ -2,8 +2,8 @@
 
 The identity is content: analyser, specimen, patient, full test code, value, unit, range, flags, status, run, result
 time and attached comments. Sequence numbers, the header's time and control id and the "previously transmitted" mark do
-not count: they differ between a transmission and its resend. Equal replicates of one transmission are told apart by their
-ordinal, so the second of two equal ones is compared with the second of the other transmission's.
+not count: they differ between a transmission and its resend. Equal replicates of one transmission are told apart by
+their ordinal, so the second of two equal ones is compared with the second of the other transmission's.
 """
 
 import hashlib

@@ -1,0 +1,60 @@
+# One command each: `make demo` shows it, `make test` checks everything, `make verify-main` runs the acceptance list.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+SHELL  := /bin/bash
+
+.PHONY: help demo test check fast-test install-tools verify-main wheel-smoke lock clean
+
+help:
+	@echo "make demo          a simulated lab on this machine: three analysers, the agent, a broker, a management system"
+	@echo "make test          install what the tests need, then lint, types, contracts and all tests"
+	@echo "make verify-main   the acceptance list, a line per item (about 15 minutes)"
+	@echo "make wheel-smoke   build the wheel, install it outside the checkout, run it"
+	@echo "make lock          write requirements/*.txt anew"
+
+demo: $(VENV)/.run
+	@$(BIN)/python -m simulators.demo $(if $(KEEP),--keep)
+
+test: install-tools $(VENV)/.dev
+	$(MAKE) --no-print-directory check
+	$(BIN)/python -m pytest -q
+	$(MAKE) --no-print-directory wheel-smoke
+
+check: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fast-test: $(VENV)/.dev
+	$(BIN)/python -m pytest -q -m "not slow and not broker"
+
+install-tools:
+	@bash tests/install-tools.sh
+
+verify-main: install-tools $(VENV)/.dev
+	$(BIN)/python -m pytest -q -s --timeout 1800 tests/verify_main
+
+wheel-smoke: $(VENV)/.dev
+	@bash tests/wheel-smoke.sh $(BIN)/python
+
+lock: $(VENV)/.dev
+	@bash requirements/lock.sh $(BIN)/python
+
+clean:
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+# The demonstration needs the run-time packages only; the tests need the rest. Both are pinned by hash.
+$(VENV)/.run: requirements/run.txt pyproject.toml
+	@echo "Installing into $(VENV) (once) ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.txt
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt pyproject.toml
+	@echo "Installing into $(VENV) (once) ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@

@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# What the tests need besides Python packages: Mosquitto, and the module that makes venvs. Installs only what is missing.
+set -euo pipefail
+PATH="$PATH:/usr/sbin:/sbin"
+missing=()
+command -v mosquitto >/dev/null || missing+=(mosquitto)
+"${PYTHON:-python3}" -c "import ensurepip" 2>/dev/null || missing+=(python3-venv)
+[ ${#missing[@]} -eq 0 ] && exit 0
+if [ "$(id -u)" -ne 0 ]; then
+    echo "The tests need: ${missing[*]}. Install them as root: apt-get install ${missing[*]}" >&2
+    exit 1
+fi
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+# Started by the tests on free ports, never as a service.
+RUNLEVEL=1 apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
