@@ -1,0 +1,106 @@
+"""The local socket the other commands use: one JSON line in, one JSON line out.
+
+Only this machine's users who may open the socket (0660, group ``edge-agent`` where that group exists) can ask. The
+running agent alone reads the store; commands never open its files (design invariant 8).
+"""
+
+import asyncio
+import contextlib
+import grp
+import json
+import logging
+import os
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from edge_agent.errors import AgentError, NotRunningError
+
+log = logging.getLogger(__name__)
+
+Answer = Callable[[Mapping[str, Any]], Awaitable[Any]]
+GROUP = "edge-agent"
+_LONGEST_REQUEST = 64 * 1024
+
+
+def socket_path(data_dir: Path) -> Path:
+    return data_dir / "control.sock"
+
+
+class ControlServer:
+    """Answers ``{"ask": name, ...}`` from a table of functions."""
+
+    def __init__(self, path: Path, answers: Mapping[str, Answer]) -> None:
+        self._path = path
+        self._answers = answers
+        self._server: asyncio.AbstractServer | None = None
+
+    async def start(self) -> None:
+        # The data directory's lock is ours, so a socket file that is there was left by a dead agent.
+        self._path.unlink(missing_ok=True)
+        self._server = await asyncio.start_unix_server(self._serve, self._path, limit=_LONGEST_REQUEST)
+        self._path.chmod(0o660)
+        with contextlib.suppress(KeyError, PermissionError):
+            os.chown(self._path, -1, grp.getgrnam(GROUP).gr_gid)
+
+    async def stop(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._path.unlink(missing_ok=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            line = await reader.readline()
+            writer.write(json.dumps(await self._answer(line), ensure_ascii=False).encode() + b"\n")
+            await writer.drain()
+        except (ConnectionError, asyncio.LimitOverrunError, ValueError):
+            log.info("A command went away before it had its answer")
+        finally:
+            writer.close()
+
+    async def _answer(self, line: bytes) -> dict[str, Any]:
+        try:
+            request = json.loads(line)
+            answer = self._answers[request["ask"]]
+        except (ValueError, KeyError, TypeError):
+            return _failure(AgentError("The agent does not know this command.", code="usage", action="Update both."))
+        try:
+            return {"ok": True, "result": await answer(request)}
+        except AgentError as error:
+            return _failure(error)
+
+
+def _failure(error: AgentError) -> dict[str, Any]:
+    return {"ok": False, "sentence": error.sentence, "code": error.code, "action": error.action}
+
+
+def ask(data_dir: Path, name: str, **arguments: object) -> Any:
+    """Ask the running agent. Raises NotRunningError, or AgentError with the agent's own sentence."""
+    path = socket_path(data_dir)
+    request = json.dumps({"ask": name, **arguments}).encode() + b"\n"
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(30)
+            connection.connect(os.fspath(path))
+            connection.sendall(request)
+            answer = _read_line(connection)
+    except PermissionError as error:
+        raise AgentError(
+            f"You may not open {path}.", code="permission", action=f"Run as a member of the group {GROUP}, or as root."
+        ) from error
+    except OSError as error:
+        raise NotRunningError(path) from error
+    reply = json.loads(answer)
+    if not reply["ok"]:
+        raise AgentError(reply["sentence"], code=reply["code"], action=reply["action"])
+    return reply["result"]
+
+
+def _read_line(connection: socket.socket) -> bytes:
+    parts = []
+    while part := connection.recv(65536):
+        parts.append(part)
+    if not parts:
+        raise ConnectionResetError("the agent closed the connection")
+    return b"".join(parts)
