@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 SHELL  := /bin/bash
 
-.PHONY: help demo test check fast-test install-tools verify-main wheel-smoke lock clean
+.PHONY: help docs demo test check fast-test install-tools verify-main wheel-smoke lock clean
 
 help:
 	@echo "make demo          a simulated lab on this machine: three analysers, the agent, a broker, a management system"
@@ -41,6 +41,9 @@ wheel-smoke: $(VENV)/.dev
 
 lock: $(VENV)/.dev
 	@bash requirements/lock.sh $(BIN)/python
+
+docs: $(VENV)/.dev
+	$(BIN)/python tests/architecture/generated_docs.py
 
 clean:
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -137,6 +137,12 @@ _TABLE = (
         "A message came on a shared port and could belong to several analysers.",
         "Give each analyser its own peer address.",
     ),
+    Code(
+        "not-configured",
+        E,
+        "Results of {analyser} wait: it is no longer configured.",
+        "Configure the analyser again with the profile it had, then release.",
+    ),
     # Failures: our side could not
     Code(
         "driver",

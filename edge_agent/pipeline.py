@@ -58,15 +58,18 @@ class Plan:
         return 2 * len(self.specimens)
 
 
-def plan(transmission: Transmission, device: Device, policy: Policy) -> Plan:
+def plan(transmission: Transmission, device: Device, policy: Policy, *, everything: bool = False) -> Plan:
     """Read a transmission's bytes and decide what can be published.
 
-    Raises drivers.errors.DriverError when the driver has a defect; content never raises.
+    Of an interrupted transmission only what the analyser may presume saved is read (LIS02-A2 §4.2.1), unless
+    ``everything`` asks for the tail too. Raises drivers.errors.DriverError when the driver has a defect; content never
+    raises.
     """
     text = transmission.text()
     if not text:
         return Plan(transmission, holds=(_unframed(transmission),))
-    readings, holds = device.read(text, saved_only=transmission.state is TransmissionState.INTERRUPTED)
+    saved_only = transmission.state is TransmissionState.INTERRUPTED and not everything
+    readings, holds = device.read(text, saved_only=saved_only)
     ring = KeyRing(transmission.source.analyser)
     coding = device.coding()
     specimens = tuple(

@@ -46,7 +46,7 @@ def load(path: Path) -> Settings:
     try:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError([_syntax(path, error)]) from error
+        raise ConfigurationError([_syntax(path, text, error)]) from error
     lines = LineIndex(text)
     try:
         settings = Settings.model_validate(raw)
@@ -153,11 +153,11 @@ def _step(node: Any, part: str | int) -> Any:
     return None
 
 
-def _syntax(path: Path, error: tomllib.TOMLDecodeError) -> Problem:
-    text = str(error)
-    _, _, tail = text.partition("(at line ")
-    line = int(tail.partition(",")[0]) if tail[:1].isdigit() else 0
-    return Problem(path, line, "", f"is not TOML: {text.partition(' (at')[0]}")
+def _syntax(path: Path, text: str, error: tomllib.TOMLDecodeError) -> Problem:
+    what, _, place = str(error).partition(" (at ")
+    number = place.removeprefix("line ").partition(",")[0]
+    line = int(number) if number.isdigit() else len(text.splitlines())
+    return Problem(path, line, "", f"is not TOML: {what}")
 
 
 def _plain(error: Exception) -> str:

@@ -1,0 +1,6 @@
+"""``python -I -m edge_agent``: the same as the command ``edge-agent``."""
+
+from edge_agent.cli.main import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""Options several commands share. ``--config`` may stand before or after the command's name."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edge_agent.settings import Settings
+from edge_agent.settings_file import find, load, resolve
+
+config_option = click.option(
+    "--config", "config_", type=click.Path(path_type=Path, dir_okay=False), help="The configuration file."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+
+
+def config_path(config: Path | None) -> Path:
+    """The file named here, before the command, by the environment, or the default."""
+    outer = click.get_current_context().find_root().obj
+    return find(config or outer)
+
+
+def settings(config: Path | None) -> tuple[Path, Settings]:
+    path = config_path(config)
+    return path, load(path)
+
+
+def data_dir(config: Path | None) -> Path:
+    path, loaded = settings(config)
+    return resolve(path, loaded.agent.data_dir)
+
+
+def reading(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of every command that reads: --config and --json."""
+    return config_option(json_option(command))

@@ -1,0 +1,37 @@
+"""Commands that use the configuration themselves: run, check."""
+
+import asyncio
+import json
+import logging
+import sys
+from pathlib import Path
+
+import click
+
+from edge_agent.agent import Agent
+from edge_agent.cli.options import config_option, reading, settings
+from edge_agent.logs import set_up
+from edge_agent.preflight import examine
+
+
+@click.command()
+@config_option
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning"]), default="info", show_default=True)
+def run(config_: Path | None, log_level: str) -> None:
+    """Run the agent until it is told to stop (SIGTERM or Ctrl-C)."""
+    path, loaded = settings(config_)
+    set_up(getattr(logging, log_level.upper()))
+    agent = Agent.build(path, loaded)
+    sys.exit(asyncio.run(agent.run()))
+
+
+@click.command()
+@reading
+def check(config_: Path | None, as_json: bool) -> None:
+    """Check the configuration, profiles and certificates. Touches no port and not the store."""
+    path, loaded = settings(config_)
+    lines = examine(path, loaded)
+    if as_json:
+        click.echo(json.dumps({"ok": True, "config": str(path), "facts": lines}, ensure_ascii=False, indent=2))
+    else:
+        click.echo("\n".join([*lines, f"{path} is correct."]))

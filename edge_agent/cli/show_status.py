@@ -1,0 +1,103 @@
+"""`status` and `queue` as text: the sentence first, details after."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+Answer = Mapping[str, Any]
+
+
+def text(answer: Answer) -> str:
+    parts = [answer["sentence"], "", *_facts(answer), "", *_analysers(answer["analysers"])]
+    if answer["alarms"]:
+        parts += ["", "Alarms", *(line for alarm in answer["alarms"] for line in _alarm(alarm))]
+    return "\n".join(parts)
+
+
+def queue_text(answer: Answer) -> str:
+    """Messages on their way and results that are held, or the sentence that there are none."""
+    parts: list[str] = []
+    if answer["messages"]:
+        parts += table(
+            ("message", "analyser", "route", "seq", "state", "since", "tries", "reason"),
+            [_message(m) for m in answer["messages"]],
+        )
+    if answer["held"]:
+        parts += [
+            "",
+            "Held or failed",
+            *table(
+                ("transmission", "analyser", "state", "results", "since", "reason", "next"),
+                [_held(h) for h in answer["held"]],
+            ),
+        ]
+    return "\n".join(parts) if parts else "Nothing waits: every message is filed, nothing is held."
+
+
+def _facts(answer: Answer) -> list[str]:
+    broker, store, messages = answer["broker"], answer["store"], answer["messages"]
+    waiting = ", ".join(f"{count} {state}" for state, count in messages.items() if count) or "none"
+    return [
+        f"agent      {answer['version']} {answer['state']} since {answer['started']}, site {answer['site']}, "
+        f"gateway {answer['gateway']}",
+        f"broker     {broker['text']}",
+        f"messages   {waiting}" + (f"; oldest unfiled {answer['oldest_unfiled']}" if answer["oldest_unfiled"] else ""),
+        f"store      {store['text']}",
+    ]
+
+
+def _analysers(analysers: Sequence[Answer]) -> list[str]:
+    rows = [
+        (
+            a["id"],
+            f"{a['profile']} r{a['revision']}",
+            a["mode"],
+            "up" if a["up"] else "down",
+            a["protocol"],
+            a["last_result"] or "-",
+            str(a["held"] or "-"),
+            str(a["failed"] or "-"),
+            str(a["interrupted"] or "-"),
+        )
+        for a in analysers
+    ]
+    heads = ("analyser", "profile", "mode", "link", "now", "last result", "held", "failed", "interrupted")
+    return table(heads, rows) if rows else ["No analysers are configured."]
+
+
+def _alarm(alarm: Answer) -> list[str]:
+    return [
+        f"  {alarm['severity'].upper():8} {alarm['since']}  {alarm['sentence']} [{alarm['code']}]",
+        f"           {alarm['action']}",
+    ]
+
+
+def _message(message: Answer) -> tuple[str, ...]:
+    return (
+        message["id"],
+        message["analyser"],
+        message["route"],
+        str(message["sequence"]),
+        message["state"] + (f"({message['code']})" if message["code"] else ""),
+        message["queued"],
+        str(message["attempts"]),
+        message["reason"],
+    )
+
+
+def _held(group: Answer) -> tuple[str, ...]:
+    return (
+        f"t{group['transmission']}",
+        group["analyser"],
+        group["state"],
+        str(group["results"]),
+        group["since"],
+        f"{group['sentence']} [{group['code']}]",
+        group["action"],
+    )
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Columns as wide as their longest cell; the last one free."""
+    lines = [tuple(heads), *(tuple(row) for row in rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(heads))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
