@@ -3,7 +3,8 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from enum import StrEnum
+from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,3 +40,20 @@ class Transport(Protocol):
 
     async def run(self, on_connection: OnConnection, on_state: OnState) -> None:
         """Serve until cancelled. Reopens a lost port by itself with capped back-off; never raises for a lost port."""
+
+
+class Refusal(StrEnum):
+    """Why a caller was turned away."""
+
+    NOT_ALLOWED = "not allowed"  # its address is not on the list
+    FULL = "full"  # the port has as many connections as it may have
+
+
+OnRefused = Callable[[Refusal, str], None]  # and the caller's address
+
+
+@runtime_checkable
+class Guarded(Protocol):
+    """A transport that others call, and that may turn them away."""
+
+    on_refused: OnRefused
