@@ -1,0 +1,125 @@
+"""The command `analyser-sim`: analysers to send with, a management system to receive with."""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from simulators.analyser import Plan, SendReport, send
+from simulators.errors import SimulatorError
+from simulators.replay import replay
+
+EXIT_FAILED = 1
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Analysers and a management system made up for tests and demonstrations."""
+
+
+@main.command("send")
+@click.option("--device", required=True, help="A device folder, e.g. sysmex_xn.")
+@click.option("--to", required=True, help="tcp://host:port, tcp-listen://host:port, serial:///dev/...?baudrate=9600")
+@click.option("--count", default=1, show_default=True, help="Transmissions to send.")
+@click.option("--results", type=int, help="Stop after this many results, whatever --count says.")
+@click.option("--rate", default=0.0, help="Transmissions a second; 0: as fast as they are taken.")
+@click.option("--seed", type=int, help="The same seed sends the same results. Default: a new one, printed.")
+@click.option("--sample", "samples", multiple=True, help="Only this sample's shape; may be repeated.")
+@click.option("--per-specimen", default=1, show_default=True, help="Transmissions that share a specimen.")
+@click.option("--frame-size", type=click.Choice(["240", "64000"]), help="Default: as the device does.")
+@click.option("--analyser", default="", help="The analyser's id in the agent, for the ledger.")
+@click.option("--ledger", type=click.Path(dir_okay=False, path_type=Path), help="Write what was acknowledged here.")
+@click.option("--no-resend", is_flag=True, help="Do not come back with what was not taken.")
+@click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
+def send_command(
+    device: str,
+    to: str,
+    count: int,
+    results: int | None,
+    rate: float,
+    seed: int | None,
+    samples: tuple[str, ...],
+    per_specimen: int,
+    frame_size: str | None,
+    analyser: str,
+    ledger: Path | None,
+    no_resend: bool,
+    as_json: bool,
+) -> None:
+    """Send made-up results as a device would. Exit 0 only when all of them were acknowledged."""
+    plan = Plan(
+        device,
+        count=count,
+        results=results,
+        rate=rate,
+        samples=samples,
+        per_specimen=per_specimen,
+        frame_size=int(frame_size) if frame_size else None,
+        analyser=analyser,
+        resend=not no_resend,
+        **({} if seed is None else {"seed": seed}),
+    )
+    try:
+        with click.progressbar(length=count, label=device, file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
+            report = send(plan, to, ledger=ledger, progress=lambda _: bar.update(1))
+    except SimulatorError as error:
+        _fail(error)
+    click.echo(json.dumps(_facts(report)) if as_json else _sentence(report))
+    sys.exit(0 if report.all_acknowledged else EXIT_FAILED)
+
+
+def _facts(report: SendReport) -> dict[str, object]:
+    return {
+        "device": report.plan.device,
+        "seed": report.plan.seed,
+        "transmissions": report.transmissions,
+        "transmissions_acknowledged": report.transmissions_acknowledged,
+        "results": report.sent,
+        "results_acknowledged": report.acknowledged,
+        "resends": report.resends,
+        "link_losses": report.link_losses,
+        "reasons": report.reasons,
+        "line": asdict(report.counters),
+    }
+
+
+def _sentence(report: SendReport) -> str:
+    said = (
+        f"{report.plan.device} (seed {report.plan.seed}): {report.transmissions} transmissions with {report.sent} results "
+        f"sent, {report.acknowledged} results acknowledged, {report.resends} resent."
+    )
+    return said if report.all_acknowledged else f"{said} Not everything was taken: {' '.join(report.reasons)}"
+
+
+@main.command("replay")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--to", required=True, help="As for send.")
+@click.option("--wait-ack/--raw", default=True, show_default=True, help="Wait for answers, or write the bytes blindly.")
+@click.option("--patience", default=15.0, show_default=True, help="Seconds to wait for an answer.")
+@click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
+def replay_command(file: Path, to: str, wait_ack: bool, patience: float, as_json: bool) -> None:
+    """Send a recorded stream again, byte for byte."""
+    try:
+        report = replay(file.read_bytes(), to, wait_ack=wait_ack, patience=patience)
+    except SimulatorError as error:
+        _fail(error)
+    facts = {**asdict(report), "answers": report.answers.decode("latin-1")}
+    click.echo(
+        json.dumps(facts)
+        if as_json
+        else f"{report.bytes_sent} bytes sent: {report.acknowledged} answers ACK, {report.refused} NAK, "
+        f"{report.unanswered} silences."
+    )
+    sys.exit(EXIT_FAILED if wait_ack and report.unanswered else 0)
+
+
+def _fail(error: SimulatorError) -> NoReturn:
+    click.echo(f"{error.sentence} [{error.code}] {error.action}".rstrip(), err=True)
+    sys.exit(EXIT_FAILED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,208 @@
+"""Transmissions with made-up contents in a device's own shape: other specimens, patients, values and times.
+
+The same device, shapes and seed give the same transmissions. Within one generator no two groups share a specimen id.
+"""
+
+import random
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from simulators.shapes import Mark, Shape, SpecimenMark, join_record, split_record
+
+FIRST = datetime(2025, 3, 3, tzinfo=UTC)
+STAMP = re.compile(r"(?<!\d)20\d{12}(?!\d)")
+NUMBER = re.compile(r"^([<>=]*\s*)(\d+)([.,]\d+)?$")
+ID_DIGITS = 8
+NAMES = ("김^민준", "이^서연", "박^도윤", "최^하은", "정^시우", "강^지아", "윤^예준", "임^수아")
+NAMED_DEVICE = "lis02_generic"
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """One observation as the analyser says it. ``ends_at``: bytes of the message up to the end of its record."""
+
+    specimen: str
+    patient: str
+    role: str
+    code: str
+    value: str
+    unit: str
+    flags: tuple[str, ...]
+    status: str
+    run: str | None
+    time: str | None
+    ends_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Transmission:
+    number: int
+    shape: Shape
+    records: tuple[bytes, ...]
+    observations: tuple[Sent, ...]
+
+
+class Generator:
+    """``per_specimen`` consecutive transmissions of one shape speak of the same specimens."""
+
+    def __init__(self, device: str, shapes: Sequence[Shape], seed: int, per_specimen: int = 1) -> None:
+        self._device, self._shapes, self._seed, self._per_specimen = device, shapes, seed, per_specimen
+        self._ids: dict[tuple[int, str], str] = {}
+        self._used: set[str] = set()
+
+    def transmission(self, number: int, most: int | None = None) -> Transmission:
+        """The ``number``-th transmission (from 0), with at most ``most`` observations."""
+        group = number // self._per_specimen
+        shape = _cut(self._shapes[self._draw("shape", group).randrange(len(self._shapes))], most)
+        ids = [self._id(mark, group) for mark in shape.specimens]
+        patients = [_renumber(m.patient, self._draw("patient", m.patient, group)) for m in shape.specimens]
+        values = self._values(shape, number)
+        shift = self._shift(shape, number)
+        records = [self._record(shape, i, ids, patients, shift, number) for i in range(len(shape.records))]
+        for mark, value in zip(shape.marks, values, strict=True):
+            fields = split_record(records[mark.record], shape.delimiters[0])
+            fields[mark.field] = fields[mark.field].replace(mark.value, value, 1)
+            records[mark.record] = join_record(fields, shape.delimiters[0])
+        encoded = tuple(record.encode(shape.charset) for record in records)
+        ends = _ends(encoded)
+        sent = tuple(
+            Sent(
+                specimen=ids[m.specimen],
+                patient=patients[m.specimen],
+                role=shape.specimens[m.specimen].role,
+                code=m.code,
+                value=value,
+                unit=m.unit,
+                flags=m.flags,
+                status=m.status,
+                run=m.run,
+                time=None if m.completed is None else _shifted(m.completed, shift),
+                ends_at=ends[m.record],
+            )
+            for m, value in zip(shape.marks, values, strict=True)
+        )
+        return Transmission(number, shape, encoded, sent)
+
+    def _draw(self, *what: object) -> random.Random:
+        return random.Random(repr((self._device, self._seed, *what)))  # noqa: S311 - made-up results, not a secret
+
+    def _id(self, mark: SpecimenMark, group: int) -> str:
+        """A control keeps its id (that is how it is known); a patient's specimen gets one never used before."""
+        if mark.role != "P":
+            return mark.id
+        key = (group, mark.id)
+        draw = self._draw("specimen", *key)
+        while key not in self._ids:
+            made = _renumber(mark.id, draw)
+            if made not in self._used:
+                self._ids[key] = made
+                self._used.add(made)
+        return self._ids[key]
+
+    def _values(self, shape: Shape, number: int) -> list[str]:
+        """Replicates that were equal stay equal."""
+        return [
+            _vary(mark.value, self._draw("value", mark.specimen, mark.code, mark.value, number)) for mark in shape.marks
+        ]
+
+    def _shift(self, shape: Shape, number: int) -> timedelta:
+        """What moves the message's own time, or its first result's, to this transmission's minute."""
+        texts = (shape.fields(0)[13:14] or [""]) + [shape.records[mark.record] for mark in shape.marks]
+        known = next((found for found in map(STAMP.search, texts) if found), None)
+        if known is None:
+            return timedelta()
+        return FIRST + timedelta(minutes=self._seed % 40_000 + number) - _time(known[0])
+
+    def _record(
+        self, shape: Shape, index: int, ids: Sequence[str], patients: Sequence[str], shift: timedelta, number: int
+    ) -> str:
+        fields = shape.fields(index)
+        kind = fields[0].upper()
+        for position, text in enumerate(fields):
+            if kind == "O" and position in (2, 3):
+                fields[position] = _swap(text, [s.id for s in shape.specimens], ids)
+            elif kind == "P" and position in (2, 3, 4):
+                fields[position] = _swap(text, [s.patient for s in shape.specimens], patients)
+            elif position > 0:
+                fields[position] = STAMP.sub(lambda found: _shifted(found[0], shift), text)
+        if kind == "P" and self._device == NAMED_DEVICE and number % 3 == 0 and len(fields) > 2:
+            fields += [""] * (6 - len(fields))
+            fields[5] = self._draw("name", number).choice(NAMES)
+        return join_record(fields, shape.delimiters[0])
+
+
+def _swap(text: str, old: Sequence[str], new: Sequence[str]) -> str:
+    """The first of ``old`` found in ``text``, replaced. Longer ones first: one id may begin another."""
+    for before, after in sorted(zip(old, new, strict=True), key=lambda pair: -len(pair[0])):
+        if before and before in text:
+            return text.replace(before, after, 1)
+    return text
+
+
+def _renumber(text: str, draw: random.Random) -> str:
+    """Another id of the same form: the last run of digits replaced, and long enough to be unlike others."""
+    if not text:
+        return text
+    head = text.rstrip("0123456789")
+    digits = max(len(text) - len(head), ID_DIGITS)
+    joint = "-" if head == text else ""
+    return f"{head}{joint}{draw.randrange(10 ** (digits - 1), 10**digits)}"
+
+
+def _vary(value: str, draw: random.Random) -> str:
+    """Another number with the same comparator, digits and decimals; anything else stays as it is."""
+    found = NUMBER.match(value)
+    if found is None:
+        return value
+    comparator, whole, decimals = found[1], found[2], found[3] or ""
+    first = str(draw.randint(1, 9))
+    rest = "".join(str(draw.randint(0, 9)) for _ in whole[1:])
+    tail = decimals[:1] + "".join(str(draw.randint(0, 9)) for _ in decimals[1:])
+    return comparator + first + rest + tail
+
+
+def _time(stamp: str) -> datetime:
+    return datetime.strptime(stamp, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+
+
+def _shifted(stamp: str, shift: timedelta) -> str:
+    if not STAMP.fullmatch(stamp):
+        return stamp
+    try:
+        return (_time(stamp) + shift).strftime("%Y%m%d%H%M%S")
+    except ValueError:  # looks like a time and is none: a serial number of fourteen digits
+        return stamp
+
+
+def _ends(records: Sequence[bytes]) -> list[int]:
+    ends: list[int] = []
+    total = 0
+    for record in records:
+        total += len(record) + 1
+        ends.append(total)
+    return ends
+
+
+def _cut(shape: Shape, most: int | None) -> Shape:
+    """The same shape with fewer results: later R records leave together with the comments that follow them."""
+    if most is None or len(shape.marks) <= most:
+        return shape
+    gone = set(_tail(shape, shape.marks[most:]))
+    kept = [i for i in range(len(shape.records)) if i not in gone]
+    place = {old: new for new, old in enumerate(kept)}
+    return replace(
+        shape,
+        records=tuple(shape.records[i] for i in kept),
+        marks=tuple(replace(m, record=place[m.record]) for m in shape.marks[:most]),
+    )
+
+
+def _tail(shape: Shape, marks: Sequence[Mark]) -> Iterator[int]:
+    for mark in marks:
+        yield mark.record
+        following = mark.record + 1
+        while shape.records[following][:1].upper() in ("C", "M"):
+            yield following
+            following += 1
