@@ -26,14 +26,18 @@ BACKOFF = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 LIMITS = {240: SHORT, 64_000: LONG}
 
 
+def new_seed() -> int:
+    return secrets.randbelow(1_000_000)
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to send. ``results`` ends the run after so many observations; ``rate``: transmissions a second, 0: no wait."""
+    """What to send. ``results``: end after so many observations. ``rate``: transmissions a second, 0: do not wait."""
 
     device: str
     count: int = 1
     rate: float = 0.0
-    seed: int = field(default_factory=lambda: secrets.randbelow(1_000_000))
+    seed: int = field(default_factory=new_seed)
     results: int | None = None
     frame_size: int | None = None  # 240 or 64 000; None: as in the sample
     samples: tuple[str, ...] = ()

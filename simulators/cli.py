@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import click
 
-from simulators.analyser import Plan, SendReport, send
+from simulators.analyser import Plan, SendReport, new_seed, send
 from simulators.errors import SimulatorError
 from simulators.replay import replay
 
@@ -60,7 +60,7 @@ def send_command(
         frame_size=int(frame_size) if frame_size else None,
         analyser=analyser,
         resend=not no_resend,
-        **({} if seed is None else {"seed": seed}),
+        seed=new_seed() if seed is None else seed,
     )
     try:
         with click.progressbar(length=count, label=device, file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
@@ -88,8 +88,8 @@ def _facts(report: SendReport) -> dict[str, object]:
 
 def _sentence(report: SendReport) -> str:
     said = (
-        f"{report.plan.device} (seed {report.plan.seed}): {report.transmissions} transmissions with {report.sent} results "
-        f"sent, {report.acknowledged} results acknowledged, {report.resends} resent."
+        f"{report.plan.device} (seed {report.plan.seed}): {report.transmissions} transmissions with {report.sent} "
+        f"results sent, {report.acknowledged} results acknowledged, {report.resends} resent."
     )
     return said if report.all_acknowledged else f"{said} Not everything was taken: {' '.join(report.reasons)}"
 

@@ -93,7 +93,7 @@ class Recorded:
 
 
 def take_apart(wire: bytes, numbered: bool = True, check: str = "standard") -> Recorded:
-    """Records of a recorded session of good frames (retransmissions are not expected in a sample)."""
+    """Records of a recorded session of good frames; a frame equal to the one before it is a retransmission."""
     pieces = list(_pieces(wire, numbered))
     text = b"".join(piece for piece, _ in pieces)
     records = [record for record in text.replace(b"\n", b"").split(CR) if record]
@@ -104,14 +104,16 @@ def take_apart(wire: bytes, numbered: bool = True, check: str = "standard") -> R
 
 
 def _pieces(wire: bytes, numbered: bool) -> Iterator[tuple[bytes, bool]]:
-    position = wire.find(STX)
+    position, before = wire.find(STX), b""
     while position >= 0:
         ends = [end for end in (wire.find(ETX, position), wire.find(ETB, position)) if end >= 0]
         if not ends:
             return
         end = min(ends)
-        yield wire[position + (2 if numbered else 1) : end], wire[end : end + 1] == ETX
-        position = wire.find(STX, end)
+        frame = wire[position : end + 1]
+        if frame != before:
+            yield frame[2 if numbered else 1 : -1], frame[-1:] == ETX
+        position, before = wire.find(STX, end), frame
 
 
 def _messages(records: Sequence[bytes]) -> Iterator[tuple[bytes, ...]]:
