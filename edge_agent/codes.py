@@ -188,6 +188,12 @@ _TABLE = (
         "Add it to peer, if it is the analyser.",
     ),
     Code(
+        "connections-full",
+        W,
+        "{analyser}'s port has as many connections as it may have, and refused one more.",
+        "Check that only one device uses the port; restart a device that leaves connections open.",
+    ),
+    Code(
         "query-unanswered",
         W,
         "{analyser} asked for an order nobody could answer.",
