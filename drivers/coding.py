@@ -9,7 +9,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+ANY_CODE = "*"  # the row of every code that has none of its own; it gives units and nothing else
+
 NO_VALUES: Mapping[str, str] = MappingProxyType({})
+
+
+def _nothing() -> Mapping[str, str]:
+    return NO_VALUES
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +30,11 @@ class CodeRow:
     loinc: str = ""
     loinc_name: str = ""
     kind: str = ""  # quantitative, ordinal, nominal, titre, text, curve
-    units: Mapping[str, str] = NO_VALUES  # unit as sent -> UCUM; not empty: any other unit contradicts the row
+    units: Mapping[str, str] = field(
+        default_factory=_nothing
+    )  # unit as sent -> UCUM; not empty: any other unit contradicts the row
     unit_when_absent: str = ""  # UCUM, only where a source says what an absent unit means
-    values: Mapping[str, str] = NO_VALUES  # value as sent -> code of the value
+    values: Mapping[str, str] = field(default_factory=_nothing)  # value as sent -> code of the value
 
     def applies(self, specimen_type: str, unit: str, component: str) -> bool:
         asked = ((self.specimen, specimen_type), (self.unit, unit), (self.component, component))
@@ -42,7 +50,7 @@ class Coded:
     loinc_name: str = ""
     kind: str = ""
     ucum: str = ""  # of the same magnitude as the unit as sent; "" when no table says
-    values: Mapping[str, str] = NO_VALUES
+    values: Mapping[str, str] = field(default_factory=_nothing)
     unit_contradicts: bool = False  # a unit was sent that the row's unit table does not list
     known: bool = False
 
@@ -67,9 +75,11 @@ class Coding:
     def test(self, code: str, *, specimen_type: str = "", unit: str = "", component: str = "") -> Coded:
         """The single row for the code, or as much as may be said without one."""
         rows = self.rows.get(code, ())
-        fitting = [row for row in rows if row.applies(specimen_type, unit, component)]
+        fitting = [row for row in rows or self.rows.get(ANY_CODE, ()) if row.applies(specimen_type, unit, component)]
         if len(fitting) != 1:
             return Coded(known=bool(rows))
+        if not rows:
+            return Coded(ucum=fitting[0].units.get(unit, ""))
         return _coded(fitting[0], unit)
 
 
