@@ -50,7 +50,7 @@ class RecordOptions:
     # a type's own level: {"M": 4} makes M hierarchical instead of floating
     levels: Mapping[str, int] = field(default_factory=dict)
     # what a floating record hangs under. "previous": the record before it, comments (and its own type) stepped over
-    # (§10); "record": as before, but never a C or M; a type letter: the nearest earlier record of that type
+    # (§10); "parent": as before, but never a C or M; a type letter: the nearest earlier record of that type
     attach: Mapping[str, str] = field(default_factory=dict)
     escapes: str = "lenient"
     record_sep: str = "any"
@@ -249,7 +249,7 @@ class _Builder:
         rule = self._options.attach.get(letter, "previous")
         skip = {"C", letter} if rule == "previous" else {"C", "M", letter}
         for record in reversed(self.records):
-            if record.type == rule or (rule in ("previous", "record") and record.type not in skip):
+            if record.type == rule or (rule in ("previous", "parent") and record.type not in skip):
                 return record.index
         return None
 

@@ -25,8 +25,9 @@ def from_header(text: str) -> Delimiters:
     field = text[1]
     # A delimiter must differ from the others (§5.4.2): a doubled one is a logger's escaping and counts once.
     said = [c for c in dict.fromkeys(text[2:].partition(field)[0]) if not c.isspace()][:3]
-    spare = [c for c in (USUAL.repeat, USUAL.component, USUAL.escape, "~") if c not in said and c != field]
-    repeat, component, escape = (said + spare[-(3 - len(said)) :] if len(said) < 3 else said)[:3]
+    for usual in (USUAL.repeat, USUAL.component, USUAL.escape)[len(said) :]:
+        said.append(next(c for c in (usual, "~", "`", "!", "*") if c not in said and c != field))
+    repeat, component, escape = said
     return Delimiters(field, repeat, component, escape)
 
 
