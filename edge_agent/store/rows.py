@@ -83,8 +83,9 @@ class KnownObservation:
 
     key: ObservationKey
     message_id: str  # the message that carried it
-    seen: datetime
+    seen: datetime  # when the transmission that brought it had ended
     message_state: MessageState
+    transmission: int = 0  # the one that brought it; the same one again after a release
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +171,10 @@ class OutboxRow:
     replaces: str
     transmission: int
     filed: datetime | None
+    at_broker: datetime | None = None  # since when it waits for the application's answer
+    retry_at: datetime | None = None  # rejected: when it may be tried again; None = by a person only
+    replay_at: datetime | None = None  # filed, and the analyser sent it again: when it may go out once more
+    held: int = 0  # observations of its specimen that were held back
 
 
 @dataclass(frozen=True, slots=True)

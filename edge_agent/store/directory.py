@@ -1,0 +1,88 @@
+"""The data directory: whose it is, what it lies on, which files are in it.
+
+Promised: while a ``DirectoryLock`` is held no second agent gets past it, and it is taken before the database is
+touched. Not promised: protection from programs that do not ask for the lock; SQLite's own exclusive lock meets those.
+
+Nothing here or elsewhere in this process opens, hashes or copies the database, its ``-wal`` or ``-shm`` by path while
+it is open: closing any descriptor of the file drops SQLite's POSIX locks on it (POSIX fcntl, "all locks ... removed").
+"""
+
+import fcntl
+import os
+from pathlib import Path
+
+from edge_agent.store.errors import StoreLockedError, UnsafeFilesystemError
+
+DATABASE = "agent.db"
+LOCK = "agent.lock"
+RESERVE = "reserve.bin"
+
+_MOUNTS = Path("/proc/self/mountinfo")
+_FORGETFUL = frozenset({"tmpfs", "ramfs", "nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs"})
+_UNORDERED = frozenset({"data=writeback", "nobarrier", "barrier=0"})
+
+
+def prepare(data_dir: Path) -> None:
+    """Make the directory, for its owner alone, and make its name durable."""
+    if not data_dir.is_dir():
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        sync_directory(data_dir.parent)
+    data_dir.chmod(0o700)
+
+
+def sync_directory(directory: Path) -> None:
+    """A new or renamed file survives a power failure only once its directory was synced."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def database_files(data_dir: Path) -> tuple[Path, Path, Path]:
+    """The database, its write-ahead log and its shared memory: one unit, never to be taken apart."""
+    return data_dir / DATABASE, data_dir / f"{DATABASE}-wal", data_dir / f"{DATABASE}-shm"
+
+
+class DirectoryLock:
+    """``flock`` on ``agent.lock``, kept until ``release`` or the end of the process."""
+
+    def __init__(self, data_dir: Path) -> None:
+        """Raises StoreLockedError when another agent holds it."""
+        self._fd = os.open(data_dir / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(self._fd)
+            raise StoreLockedError("an edge agent runs there already") from error
+
+    def release(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def refuse_unsafe(data_dir: Path, mounts: str | None = None) -> None:
+    """Raises UnsafeFilesystemError for memory, network and unordered file systems. Silent where it cannot tell."""
+    try:
+        table = mounts if mounts is not None else _MOUNTS.read_text()
+    except OSError:
+        return
+    kind, options = _mount_of(data_dir.resolve(), table)
+    if kind in _FORGETFUL or kind.startswith("fuse."):
+        raise UnsafeFilesystemError(kind)
+    unordered = sorted(_UNORDERED & set(options.split(",")))
+    if unordered:
+        raise UnsafeFilesystemError(f"{kind} mounted with {unordered[0]}")
+
+
+def _mount_of(path: Path, table: str) -> tuple[str, str]:
+    """Type and options of the deepest mount that holds ``path`` (proc(5), mountinfo)."""
+    best, kind, options = -1, "", ""
+    for line in table.splitlines():
+        before, _, after = line.partition(" - ")
+        point = Path(before.split()[4].encode().decode("unicode_escape"))
+        if len(point.parts) >= best and path.is_relative_to(point):
+            best = len(point.parts)
+            kind, options = after.split()[0], f"{before.split()[5]},{after.split()[-1]}"
+    return kind, options

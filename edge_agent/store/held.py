@@ -1,0 +1,149 @@
+"""What is held or failed, and its release.
+
+Promised: everything that waits is listed here with its reason and age; a release is somebody's, with a note, and puts
+the whole transmission up for conversion again. Not promised: that it then goes out; the reason may still be there.
+"""
+
+from edge_agent.states import ItemEvent, ItemState, after_item
+from edge_agent.store import audit
+from edge_agent.store.connection import Database, Row
+from edge_agent.store.errors import NoteRequiredError
+from edge_agent.store.rows import Group, NewObservation, ObservationKey
+from edge_agent.store.times import from_us
+
+
+class Held:
+    _database: Database
+
+    def held(self, *, analyser: str | None = None, code: str | None = None, limit: int = 100) -> list[Group]:
+        """Specimens with anything held or failed, oldest first, with their observations. ``code``: one reason only."""
+        return [
+            self._group(row)
+            for row in self._database.rows(
+                "SELECT id, transmission, analyser, specimen, role, state, hold, detail, since, stat"
+                " FROM specimen_group g WHERE g.held + g.failed > 0"
+                " AND (:analyser IS NULL OR g.analyser = :analyser)"
+                " AND (:code IS NULL OR g.hold = :code OR EXISTS (SELECT 1 FROM observation o WHERE o.group_id = g.id"
+                " AND o.state IN ('held', 'failed') AND o.hold = :code)) ORDER BY g.id LIMIT :limit",
+                {"analyser": analyser, "code": code, "limit": limit},
+            )
+        ]
+
+    def groups(self, transmission: int) -> list[Group]:
+        """Everything a transmission was read as, in the order it was sent."""
+        return [
+            self._group(row)
+            for row in self._database.rows(
+                "SELECT id, transmission, analyser, specimen, role, state, hold, detail, since, stat"
+                " FROM specimen_group WHERE transmission = ? ORDER BY id",
+                (transmission,),
+            )
+        ]
+
+    def message_group(self, message_id: str) -> Group | None:
+        """The specimen a message carries."""
+        row = self._database.row(
+            "SELECT g.id, g.transmission, g.analyser, g.specimen, g.role, g.state, g.hold, g.detail, g.since, g.stat"
+            " FROM outbox o JOIN specimen_group g ON g.id = o.group_id WHERE o.id = ?",
+            (message_id,),
+        )
+        return None if row is None else self._group(row)
+
+    def find(self, *, specimen: str, limit: int = 100) -> list[str]:
+        """Ids of the messages that carry a specimen id, newest first."""
+        rows = self._database.rows(
+            "SELECT o.id FROM specimen_group g JOIN outbox o ON o.group_id = g.id WHERE g.specimen = ?"
+            " ORDER BY g.id DESC, o.number DESC LIMIT ?",
+            (specimen, limit),
+        )
+        return [row[0] for row in rows]
+
+    def find_transmissions(self, *, specimen: str, limit: int = 100) -> list[int]:
+        """Transmissions that brought a specimen id, newest first, also where nothing was published of it."""
+        rows = self._database.rows(
+            "SELECT DISTINCT transmission FROM specimen_group WHERE specimen = ? ORDER BY id DESC LIMIT ?",
+            (specimen, limit),
+        )
+        return [row[0] for row in rows]
+
+    def sent_again(self, message_id: str, limit: int = 100) -> list[int]:
+        """Later transmissions that repeated something this message carried."""
+        rows = self._database.rows(
+            "SELECT DISTINCT g.transmission FROM observation o JOIN specimen_group g ON g.id = o.group_id"
+            " WHERE o.message_id = ? AND o.state = 'duplicate' ORDER BY g.transmission LIMIT ?",
+            (message_id, limit),
+        )
+        return [row[0] for row in rows]
+
+    def release(self, *, analyser: str | None = None, code: str | None = None, who: str, note: str) -> int:
+        """Held and failed things become received, their transmissions unconverted. How many things.
+
+        Raises NoteRequiredError.
+        """
+        if not who.strip() or not note.strip():
+            raise NoteRequiredError
+        with self._database.writing():
+            groups = self.held(analyser=analyser, code=code, limit=1_000_000)
+            released = sum(self._release(group, code) for group in groups)
+            facts = {"count": str(released), "who": who, "note": note, "analyser": analyser or "", "code": code or ""}
+            if released:
+                audit.add(self._database, "released", {name: value for name, value in facts.items() if value})
+        return released
+
+    def _release(self, group: Group, code: str | None) -> int:
+        chosen = [
+            position
+            for position, o in enumerate(group.observations)
+            if o.state in (ItemState.HELD, ItemState.FAILED) and code in (None, o.hold, group.hold)
+        ]
+        as_a_whole = group.state in (ItemState.HELD, ItemState.FAILED) and (
+            code in (None, group.hold) or len(chosen) == len(_waiting(group))
+        )
+        state = after_item(group.state, ItemEvent.RELEASE) if as_a_whole else group.state
+        for position in chosen:
+            self._database.execute(
+                "UPDATE observation SET state = ? WHERE group_id = ? AND position = ?",
+                (after_item(group.observations[position].state, ItemEvent.RELEASE), group.id, position),
+            )
+        count = max(len(chosen), int(as_a_whole))
+        self._recount(group.id, state, count)
+        self._database.execute("UPDATE transmission SET converted = 0 WHERE id = ?", (group.transmission,))
+        return count
+
+    def _recount(self, group: int, state: ItemState, released: int) -> None:
+        self._database.execute(
+            "UPDATE specimen_group SET state = :state, released = released + :released,"
+            " held = max(:state = 'held', (SELECT count(*) FROM observation WHERE group_id = :id AND state = 'held')),"
+            " failed = max(:state = 'failed',"
+            " (SELECT count(*) FROM observation WHERE group_id = :id AND state = 'failed')) WHERE id = :id",
+            {"state": state, "released": released, "id": group},
+        )
+
+    def _group(self, row: Row) -> Group:
+        observations = self._database.rows(
+            "SELECT digest, occurrence, code, state, hold, detail, message_id FROM observation WHERE group_id = ?"
+            " ORDER BY position",
+            (row[0],),
+        )
+        return Group(
+            id=row[0],
+            transmission=row[1],
+            analyser=row[2],
+            specimen=row[3],
+            role=row[4],
+            state=ItemState(row[5]),
+            hold=row[6],
+            detail=row[7],
+            since=from_us(row[8]),
+            stat=bool(row[9]),
+            observations=tuple(_observation(o) for o in observations),
+        )
+
+
+def _waiting(group: Group) -> list[NewObservation]:
+    return [o for o in group.observations if o.state in (ItemState.HELD, ItemState.FAILED)]
+
+
+def _observation(row: Row) -> NewObservation:
+    digest, occurrence, code, state, hold, detail, message_id = row
+    return NewObservation(ObservationKey(digest, occurrence), code, ItemState(state), hold, detail, message_id)

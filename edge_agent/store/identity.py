@@ -1,0 +1,169 @@
+"""Who this store is, kept beside the database, so that a copied or restored database is recognised.
+
+Promised: a message id is never given out twice, and a database that is older than what this directory has seen (a copy
+put back, a log that went missing) gets a new identity for what comes next; rows in it keep their ids and bytes.
+Two files say what was seen: ``identity.json`` (synced; ids are promised in blocks before any is used) and
+``agent.witness`` (a commit count written after each COMMIT, not synced: exact after a crash of the process, possibly
+behind after a power failure). Not promised: recognising a copy that was made while the agent ran, within the current
+block of ids, and put back after a power failure; even then no id is given out twice.
+"""
+
+import json
+import os
+import secrets
+import string
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+
+from edge_agent.store.connection import Database
+from edge_agent.store.directory import sync_directory
+from edge_agent.store.rows import Reserved
+from edge_agent.store.times import from_us
+
+FILE = "identity.json"
+WITNESS = "agent.witness"
+BLOCK = 1000
+_LETTERS = string.digits + string.ascii_uppercase
+
+
+def random_identity() -> str:
+    return "".join(secrets.choice(_LETTERS) for _ in range(8))
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """``identity.json``: ids up to ``reserved`` are in the database, ids up to ``promised`` may have been used."""
+
+    identity: str
+    reserved: int
+    promised: int
+
+
+@dataclass(frozen=True, slots=True)
+class Former:
+    """The identity this directory had before the database was found to be another or an older one."""
+
+    identity: str
+    reason: str
+    since: datetime | None  # the last commit the database has; results after it may be missing here
+
+
+class Identity:
+    def __init__(self, database: Database, new_identity: Callable[[], str] = random_identity) -> None:
+        self.text = ""
+        self.former: Former | None = None
+        self._database = database
+        self._new_identity = new_identity
+        self._file = database.data_dir / FILE
+        self._witness = -1
+        self._promised = 0
+        self._durable = 0
+        self._moved = False
+
+    def settle(self) -> None:
+        """At start, once the schema is there. Takes the identity up, or makes a new one and remembers the former."""
+        known, found = self._read(), self._database.fact("identity")
+        commits, at = self._last_commit()
+        reason = self._why_new(known, found, commits)
+        if reason:
+            self.former = self._make_former(known, found, reason, at)
+            self.text, last = self._new_identity(), 0
+        else:
+            # Beyond every id that may have been used, even by a database newer than this one.
+            assert known is not None
+            self.text, last = found, max(self._last(), known.promised)
+        self._promised = self._durable = last
+        self._write(_Known(self.text, 0 if reason else known.reserved if known else 0, last))
+        with self._database.writing():
+            self._database.set_fact("identity", self.text)
+            self._database.set_fact("last_id", str(last))
+        self._witness = os.open(self._database.data_dir / WITNESS, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._database.on_commit = self._committed
+        self._committed(*self._last_commit())
+
+    def _why_new(self, known: _Known | None, found: str, commits: int) -> str:
+        if not found:
+            return "new"
+        if known is None:
+            return "identity.json is missing"
+        if known.identity != found:
+            return "identity.json belongs to another database"
+        witness = _read_witness(self._database.data_dir / WITNESS)
+        if self._last() < known.reserved or (witness and witness[0] == found and witness[1] > commits):
+            return "the database is older than this directory"
+        return ""
+
+    def _make_former(self, known: _Known | None, found: str, reason: str, at: int) -> Former | None:
+        before = found or (known.identity if known else "")
+        return Former(before, reason, from_us(at) if at else None) if before else None
+
+    def reserve(self, count: int) -> list[Reserved]:
+        """MSH-10s that are never given out again, in order, and the time that goes with them."""
+        first = self._last() + 1
+        last = first + count - 1
+        if last > self._promised:
+            self._promise(last + BLOCK)
+        self._database.set_fact("last_id", str(last))
+        self._moved = True
+        at = self._database.clock.now()
+        return [Reserved(f"{self.text}-{number:011d}", at) for number in range(first, last + 1)]
+
+    def close(self) -> None:
+        """A clean end: everything promised was used or never will be."""
+        if self._witness < 0:
+            return
+        os.fsync(self._witness)
+        os.close(self._witness)
+        self._witness = -1
+        if not self._database.broken:
+            last = self._last()
+            self._write(_Known(self.text, last, last))
+
+    def _promise(self, last: int) -> None:
+        try:
+            self._write(_Known(self.text, self._durable, last))
+        except OSError as error:
+            raise self._database.fail(error) from error
+        self._promised = last
+
+    def _committed(self, number: int, at: int) -> None:
+        """After each COMMIT. Not synced: it only has to outlive the process."""
+        if self._moved:
+            self._durable, self._moved = self._last(), False
+        os.pwrite(self._witness, f"{self.text} {number:020d} {at:020d}\n".encode(), 0)
+
+    def _last(self) -> int:
+        return int(self._database.fact("last_id") or 0)
+
+    def _last_commit(self) -> tuple[int, int]:
+        number, _, at = self._database.fact("commits").partition(" ")
+        return int(number or 0), int(at or 0)
+
+    def _read(self) -> _Known | None:
+        try:
+            facts = json.loads(self._file.read_text("utf-8"))
+            return _Known(str(facts["identity"]), int(facts["reserved"]), int(facts["promised"]))
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return None
+
+    def _write(self, known: _Known) -> None:
+        """Whole or not at all: written aside, synced, renamed, and the rename synced."""
+        aside = self._file.with_suffix(".new")
+        fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(fd, json.dumps(asdict(known)).encode())
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        aside.rename(self._file)
+        sync_directory(self._file.parent)
+
+
+def _read_witness(path: Path) -> tuple[str, int] | None:
+    try:
+        identity, commits, _ = path.read_text("ascii").split()
+        return identity, int(commits)
+    except (FileNotFoundError, ValueError):
+        return None

@@ -1,0 +1,172 @@
+"""Bytes off the wire: transmissions and their chunks, stored before anybody is told.
+
+Promised: every byte given to ``append`` is kept with its time, order and kind, and the ``Stored`` it returns exists
+only after COMMIT. Not promised: that the bytes mean anything; conversion comes later and may be run again on them.
+"""
+
+import hashlib
+from collections.abc import Sequence
+
+from edge_agent.states import TransmissionEvent, TransmissionState, after_transmission
+from edge_agent.store import audit
+from edge_agent.store.connection import Database, Row
+from edge_agent.store.errors import UnknownRowError
+from edge_agent.store.receipt import Promise, Stored
+from edge_agent.store.rows import Chunk, ChunkKind, Source, StoredChunk, Transmission
+from edge_agent.store.times import from_us, maybe_from_us
+
+
+class Intake:
+    _database: Database
+
+    def open_transmission(self, source: Source) -> int:
+        """The number of a new transmission, in state receiving."""
+        with self._database.writing():
+            number = self._database.execute(
+                "INSERT INTO transmission (analyser, peer, profile, revision, profile_hash, mode, state, opened)"
+                " VALUES (?, ?, ?, ?, ?, ?, 'receiving', ?)",
+                (
+                    source.analyser,
+                    source.peer,
+                    source.profile,
+                    source.revision,
+                    source.profile_hash,
+                    source.mode,
+                    self._database.now_us(),
+                ),
+            ).lastrowid
+        assert number is not None
+        return number
+
+    def append(self, transmission: int, chunks: Sequence[Chunk], *, end: str | None = None) -> Stored:
+        """Keep ``chunks`` in order. ``end`` (a reason: L, eot, idle) completes the transmission in the same step.
+
+        Only a transmission in state receiving takes chunks. Raises UnknownRowError, IllegalTransitionError,
+        StorageFailedError.
+        """
+        with self._database.writing():
+            self._insert(transmission, chunks)
+            if end is not None:
+                self.end(transmission, TransmissionEvent.ENDED, end)
+        return self._database.receipt(Promise(transmission, len(chunks)))
+
+    def _insert(self, transmission: int, chunks: Sequence[Chunk]) -> None:
+        row = self._database.row(
+            "SELECT (SELECT max(position) FROM chunk WHERE transmission = id) FROM transmission"
+            " WHERE id = ? AND state = 'receiving'",
+            (transmission,),
+        )
+        if row is None:
+            raise UnknownRowError("open transmission")
+        first = 0 if row[0] is None else row[0] + 1
+        at = self._database.now_us()
+        self._database.run_many(
+            "INSERT INTO chunk VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [_values(transmission, position, at, chunk) for position, chunk in enumerate(chunks, start=first)],
+        )
+
+    def end(self, transmission: int, event: TransmissionEvent, reason: str) -> None:
+        """ENDED makes it complete, BROKEN interrupted. Raises UnknownRowError, IllegalTransitionError."""
+        with self._database.writing():
+            after = after_transmission(transmission_state(self._database, transmission), event)
+            self._database.execute(
+                "UPDATE transmission SET state = ?, ended = ?, reason = ? WHERE id = ?",
+                (after, self._database.now_us(), reason, transmission),
+            )
+            facts = {"transmission": str(transmission), "reason": reason, "raw": self.raw_digest(transmission)}
+            audit.add(self._database, f"transmission-{after}", facts)
+
+    def raw_digest(self, transmission: int) -> str:
+        """SHA-256 over every byte received, hex: what the audit chain holds against the stored bytes."""
+        sha = hashlib.sha256()
+        for (raw,) in self._database.rows(
+            "SELECT raw FROM chunk WHERE transmission = ? ORDER BY position", (transmission,)
+        ):
+            sha.update(raw)
+        return sha.hexdigest()
+
+    def close_orphans(self) -> list[int]:
+        """At start: what a dead process was receiving is interrupted ("restart"). Their numbers."""
+        with self._database.writing():
+            rows = self._database.rows("SELECT id FROM transmission WHERE state = 'receiving' ORDER BY id")
+            for (transmission,) in rows:
+                self.end(transmission, TransmissionEvent.BROKEN, "restart")
+        return [row[0] for row in rows]
+
+    def next_unconverted(self, limit: int = 16) -> list[Transmission]:
+        """Ended and not yet settled (or released since), oldest first, with their chunks."""
+        rows = self._database.rows(
+            "SELECT id FROM transmission WHERE converted = 0 AND state <> 'receiving' ORDER BY id LIMIT ?", (limit,)
+        )
+        return [self.transmission(row[0]) for row in rows]
+
+    def interrupted(self, analyser: str, limit: int = 16) -> list[Transmission]:
+        """Interrupted and not completed, newest first, with their chunks."""
+        rows = self._database.rows(
+            "SELECT id FROM transmission WHERE state = 'interrupted' AND analyser = ? ORDER BY id DESC LIMIT ?",
+            (analyser, limit),
+        )
+        return [self.transmission(row[0]) for row in rows]
+
+    def transmission(self, id: int) -> Transmission:
+        """With every chunk. Raises UnknownRowError."""
+        row = self._database.row(
+            "SELECT id, analyser, peer, profile, revision, profile_hash, mode, state, opened, ended, reason, converted,"
+            " completed_by FROM transmission WHERE id = ?",
+            (id,),
+        )
+        if row is None:
+            raise UnknownRowError("transmission")
+        chunks = self._database.rows(
+            "SELECT position, received, kind, raw, text_start, text_length, text, number, last, reason FROM chunk"
+            " WHERE transmission = ? ORDER BY position",
+            (id,),
+        )
+        return _transmission(row, tuple(_chunk(c) for c in chunks))
+
+
+def transmission_state(database: Database, transmission: int) -> TransmissionState:
+    """Raises UnknownRowError."""
+    state = database.value("SELECT state FROM transmission WHERE id = ?", (transmission,))
+    if state is None:
+        raise UnknownRowError("transmission")
+    return TransmissionState(state)
+
+
+def _values(transmission: int, position: int, at: int, chunk: Chunk) -> Row:
+    start = chunk.raw.find(chunk.text)
+    return (
+        transmission,
+        position,
+        at,
+        chunk.kind,
+        chunk.raw,
+        max(start, 0),
+        len(chunk.text),
+        chunk.text if start < 0 else None,
+        chunk.number,
+        chunk.last,
+        chunk.reason,
+    )
+
+
+def _chunk(row: Row) -> StoredChunk:
+    position, received, kind, raw, start, length, text, number, last, reason = row
+    if text is None:
+        text = raw[start : start + length]
+    return StoredChunk(position, from_us(received), Chunk(ChunkKind(kind), raw, text, number, bool(last), reason))
+
+
+def _transmission(row: Row, chunks: tuple[StoredChunk, ...]) -> Transmission:
+    id_, analyser, peer, profile, revision, hash_, mode, state, opened, ended, reason, converted, completed_by = row
+    return Transmission(
+        id_,
+        Source(analyser, peer, profile, revision, hash_, mode),
+        TransmissionState(state),
+        from_us(opened),
+        maybe_from_us(ended),
+        reason,
+        bool(converted),
+        completed_by,
+        chunks,
+    )

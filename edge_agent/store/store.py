@@ -1,0 +1,152 @@
+"""The store: everything the agent must not forget, behind one connection, one lock and one thread at a time.
+
+Promised: what ``append`` returned a ``Stored`` for survives a crash and a power failure on a disk that keeps what it
+synced; a row reaches a state only through the table of states; a message keeps its id and bytes. Not promised: anything
+about a disk that lies about syncing, or about a program that writes to the files in spite of both locks.
+
+The parts are written by noun: intake, conversion, held, outbox, delivery, audit, retention. Each write is a transaction
+of its own or, inside ``group``, part of one COMMIT.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from edge_agent.clock import Clock
+from edge_agent.store import audit, schema
+from edge_agent.store.audit import Audit
+from edge_agent.store.connection import Database
+from edge_agent.store.conversion import Conversion
+from edge_agent.store.delivery import Delivery
+from edge_agent.store.directory import DirectoryLock, prepare, refuse_unsafe
+from edge_agent.store.disk import MB, Disk
+from edge_agent.store.errors import StorageFailedError
+from edge_agent.store.group import Outcome, run_group
+from edge_agent.store.held import Held
+from edge_agent.store.identity import Former, Identity, random_identity
+from edge_agent.store.intake import Intake
+from edge_agent.store.outbox import Outbox
+from edge_agent.store.retention import Retention
+
+Job = Callable[["Store"], Any]
+
+
+class Store(Intake, Conversion, Held, Outbox, Delivery, Audit, Retention):
+    """One open store. ``open`` makes one; it is used from one thread at a time."""
+
+    def __init__(self, database: Database, identity: Identity, disk: Disk, lock: DirectoryLock) -> None:
+        self._database = database
+        self._identity = identity
+        self._disk = disk
+        self._lock = lock
+
+    @classmethod
+    def open(
+        cls,
+        data_dir: Path,
+        clock: Clock,
+        *,
+        reserve_mb: int = 8,
+        low_water_mb: int = 64,
+        synchronous: str = "FULL",
+        allow_unsafe: bool = False,
+        new_identity: Callable[[], str] = random_identity,
+    ) -> "Store":
+        """Lock, open, check, migrate, recognise.
+
+        Raises OpenError (StoreLockedError, StoreCorruptError, StoreTooNewError, UnsafeFilesystemError,
+        UnsafeSettingsError) with the files as they were found, or StorageFailedError. ``allow_unsafe`` takes any file
+        system (tests in memory).
+        """
+        prepare(data_dir)
+        lock = DirectoryLock(data_dir)
+        database = Database(data_dir, clock, synchronous=synchronous)
+        try:
+            if not allow_unsafe:
+                refuse_unsafe(data_dir)
+            identity = _start(database, new_identity)
+        except BaseException:
+            database.close()
+            lock.release()
+            raise
+        disk = Disk(data_dir, reserve_mb=reserve_mb, low_water_mb=low_water_mb)
+        disk.restore()
+        return cls(database, identity, disk, lock)
+
+    @property
+    def identity(self) -> str:
+        """8 characters [0-9A-Z]: the first part of every message id given out from now on."""
+        return self._identity.text
+
+    @property
+    def former(self) -> Former | None:
+        """Set when this start found another or an older database than the directory had before."""
+        return self._identity.former
+
+    def close(self) -> None:
+        """The lock goes last."""
+        try:
+            self._identity.close()
+        finally:
+            self._database.close()
+            self._lock.release()
+
+    def group(self, jobs: Sequence[Job]) -> list[Outcome]:
+        """Run ``jobs`` in one transaction; one outcome each, made after COMMIT (see group.py)."""
+        outcomes = run_group(self._database, self, jobs)
+        missing = len(jobs) - len(outcomes)
+        return outcomes + [Outcome(error=StorageFailedError(self._database.broken))] * missing
+
+    @property
+    def database(self) -> Database:
+        """The connection, for the thread that runs groups on it."""
+        return self._database
+
+    @property
+    def broken(self) -> str:
+        """Why storage does not work, or "". Every call fails until ``reopen``."""
+        return self._database.broken
+
+    def reopen(self) -> None:
+        """After a storage error: a new connection, and a COMMIT to prove it. Raises StorageFailedError, OpenError."""
+        if "SQLITE_FULL" in self._database.broken or self._disk.free_bytes() < MB:
+            self._disk.release()
+        self._database.reopen()
+        self.prove()
+
+    def prove(self) -> None:
+        """One durable write."""
+        with self._database.writing():
+            self._database.set_fact("proved", str(self._database.now_us()))
+
+    def disk_low(self) -> bool:
+        """Whether new work is to be refused: below the low-water mark, or the reserve is used up."""
+        return self._disk.low()
+
+    def disk_free_mb(self) -> int:
+        return self._disk.free_bytes() // MB
+
+    def release_reserve(self) -> bool:
+        return self._disk.release()
+
+    def restore_reserve(self) -> bool:
+        return self._disk.restore()
+
+
+def _start(database: Database, new_identity: Callable[[], str]) -> Identity:
+    database.open()
+    try:
+        schema.check(database)
+    except BaseException:
+        # A damaged store is evidence: database and log stay as they were found, together.
+        database.close_untouched()
+        raise
+    schema.migrate(database)
+    identity = Identity(database, new_identity)
+    identity.settle()
+    if identity.former is not None:
+        former = identity.former
+        facts = {"former": former.identity, "identity": identity.text, "reason": former.reason}
+        with database.writing():
+            audit.add(database, "identity", facts)
+    return identity

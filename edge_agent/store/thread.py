@@ -1,0 +1,183 @@
+"""The one thread that owns the store, with two lanes of work.
+
+Promised: a future resolves only after the COMMIT that covers its job; jobs an analyser waits for (``urgent``) go first
+and share one COMMIT; other work (``later``) gets a small slice of time in each turn and never more than a step between
+two urgent groups. After a storage error no job succeeds until a new connection has proved itself with a COMMIT; until
+then ``failed`` says why. Not promised: that a single ``later`` job longer than a step is cut short; give small ones.
+"""
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from time import monotonic
+from typing import Any, Generic, TypeVar
+
+from edge_agent.store.errors import StorageFailedError, StoreError
+from edge_agent.store.group import Outcome, run_group
+from edge_agent.store.store import Job, Store
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+GROUP_MAX = 128
+STEP_S = 0.020  # of later work while no analyser waits
+SLICE_S = 0.004  # of later work riding on a group an analyser waits for
+RETRY_FIRST_S, RETRY_MAX_S = 0.05, 5.0
+
+
+class _Waiting(Generic[T]):
+    """A job and its future."""
+
+    __slots__ = ("future", "job")
+
+    def __init__(self, job: Callable[[Store], T]) -> None:
+        self.job = job
+        self.future: Future[T] = Future()
+
+    def resolve(self, outcome: Outcome) -> None:
+        if not self.future.set_running_or_notify_cancel():
+            return
+        if outcome.error is not None:
+            self.future.set_exception(outcome.error)
+        else:
+            self.future.set_result(outcome.value)
+
+
+class StoreThread:
+    def __init__(self, open_store: Callable[[], Store]) -> None:
+        self._open_store = open_store
+        self._thread = threading.Thread(target=self._run, name="store", daemon=True)
+        self._opened: Future[None] = Future()
+        self._changed = threading.Condition()
+        self._urgent: deque[_Waiting[Any]] = deque()
+        self._later: deque[_Waiting[Any]] = deque()
+        self._stopping = False
+        self._failed: str | None = None
+        self._retry_at = 0.0
+        self._retry_s = RETRY_FIRST_S
+
+    def start(self) -> None:
+        """Open the store in its thread. Raises what opening raised."""
+        self._thread.start()
+        self._opened.result()
+
+    def stop(self) -> None:
+        """Do what is queued, close the store, end the thread. Later calls are refused. Safe to call twice."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    @property
+    def failed(self) -> str | None:
+        """A sentence while storage does not work. Nothing may be acknowledged then, and nothing is."""
+        return self._failed
+
+    def urgent(self, job: Callable[[Store], T]) -> Future[T]:
+        """An analyser waits for this one."""
+        return self._put(self._urgent, job)
+
+    def later(self, job: Callable[[Store], T]) -> Future[T]:
+        """Nobody waits at a wire; the job takes a few milliseconds at most."""
+        return self._put(self._later, job)
+
+    def _put(self, lane: "deque[_Waiting[Any]]", job: Callable[[Store], T]) -> "Future[T]":
+        waiting = _Waiting(job)
+        with self._changed:
+            if self._stopping:
+                waiting.resolve(Outcome(error=StorageFailedError("the agent is stopping")))
+            else:
+                lane.append(waiting)
+                self._changed.notify()
+        return waiting.future
+
+    def _run(self) -> None:
+        try:
+            store = self._open_store()
+        except BaseException as error:  # noqa: BLE001  # start() raises it in the thread that asked
+            self._opened.set_exception(error)
+            return
+        self._opened.set_result(None)
+        try:
+            while self._wait():
+                self._turn(store)
+        finally:
+            with self._changed:
+                self._stopping = True
+            self._refuse_all("the agent is stopping")
+            store.close()
+
+    def _wait(self) -> bool:
+        """Sleep until there is work or a retry is due; False at the end. A healthy, idle store never wakes."""
+        with self._changed:
+            while not (self._urgent or self._later):
+                if self._stopping:
+                    return False
+                if not self._changed.wait(self._until_retry()) and self._failed:
+                    return True
+        return True
+
+    def _until_retry(self) -> float | None:
+        return max(self._retry_at - monotonic(), 0.0) if self._failed else None
+
+    def _turn(self, store: Store) -> None:
+        if self._failed and not self._recover(store):
+            self._refuse_all(store.broken)
+            return
+        taken: list[_Waiting[Any]] = []
+        outcomes = run_group(store.database, store, self._jobs(taken))
+        if store.broken:
+            # No receipt exists for any of them. What was not begun is refused too, so that analysers hear it now.
+            self._fail(store.broken)
+            failure = Outcome(error=StorageFailedError(store.broken))
+            outcomes = outcomes or [failure] * len(taken)
+        for waiting, outcome in zip(taken, outcomes, strict=True):
+            waiting.resolve(outcome)
+
+    def _jobs(self, taken: list[_Waiting[Any]]) -> Iterator[Job]:
+        """The group's jobs: every urgent one that waits, then later ones for a slice of time."""
+        while self._urgent and len(taken) < GROUP_MAX:
+            yield self._take(self._urgent, taken)
+        end = monotonic() + (SLICE_S if taken else STEP_S)
+        while self._later and len(taken) < GROUP_MAX:
+            yield self._take(self._later, taken)
+            if self._urgent or monotonic() >= end:
+                return
+
+    def _take(self, lane: "deque[_Waiting[Any]]", taken: list[_Waiting[Any]]) -> Job:
+        waiting = lane.popleft()
+        taken.append(waiting)
+        return waiting.job
+
+    def _fail(self, why: str) -> None:
+        if self._failed is None:
+            log.error("Storage failed: %s. Nothing is acknowledged until it works again.", why)
+            self._retry_s = RETRY_FIRST_S
+        self._failed = StorageFailedError(why).sentence
+        self._retry_at = monotonic() + self._retry_s
+        self._retry_s = min(self._retry_s * 2, RETRY_MAX_S)
+
+    def _recover(self, store: Store) -> bool:
+        """With a back-off: a new connection and one COMMIT through it."""
+        if monotonic() < self._retry_at:
+            return False
+        try:
+            store.reopen()
+        except StoreError as error:
+            self._fail(store.broken or error.sentence)
+            return False
+        log.warning("Storage works again.")
+        self._failed = None
+        return True
+
+    def _refuse_all(self, why: str) -> None:
+        with self._changed:
+            refused = [*self._urgent, *self._later]
+            self._urgent.clear()
+            self._later.clear()
+        for waiting in refused:
+            waiting.resolve(Outcome(error=StorageFailedError(why)))
