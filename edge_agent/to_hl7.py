@@ -6,15 +6,15 @@ The rules stand in the modules beside this one (``to_hl7_value``, ``to_hl7_statu
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import groupby
 from zoneinfo import ZoneInfo
 
 from drivers.canonical import Kind, Observation, Order, Patient, Report, Role, Specimen
 from drivers.coding import Coding
-from edge_agent.to_hl7_observation import Device, HeldError, comments, local, observation, own_notes
-from edge_agent.to_hl7_time import moment, plain_date, stamp
+from edge_agent.to_hl7_observation import Context, HeldError, comments, local, observation, own_notes
+from edge_agent.to_hl7_time import Moment, moment, plain_date, stamp
 from hl7 import oru_r01, oul_r22, values
 from hl7.errors import UnwritableError
 from hl7.tables import PRIORITIES, SEXES, SPECIMEN_ROLES, SPECIMEN_TYPES
@@ -66,13 +66,13 @@ def messages(
     ``graphics``: values never wait for them. Raises HeldError when something held is among what was given,
     NothingToSendError when nothing is left, UnwritableError when a text is no Unicode.
     """
-    if specimen.holds:
-        raise HeldError("A specimen that is held was given for a message.")
-    device = Device(coding, report.sender, envelope.timezone, specimen.type)
+    if specimen.holds or not specimen.id:
+        raise HeldError("A specimen that is held or has no id was given for a message.")
+    context = Context(coding, report.sender, envelope.timezone, specimen.type)
     message = values.Message(
         header=_header(envelope),
-        specimen=_specimen(specimen, device),
-        orders=_orders(specimen, device, plain=envelope.message == "ORU_R01", graphics=graphics),
+        specimen=_specimen(specimen, context),
+        orders=_orders(specimen, context, plain=envelope.message == "ORU_R01", graphics=graphics),
         patient=_patient(specimen),
         notes=own_notes(_about(held, possible_repeat)),
     )
@@ -127,15 +127,15 @@ def _name(sent: str) -> tuple[str, ...]:
     return tuple(sent.split("^", _NAME_PARTS - 1))
 
 
-def _specimen(specimen: Specimen, device: Device) -> values.SpecimenValues:
-    system = device.coding.system
+def _specimen(specimen: Specimen, context: Context) -> values.SpecimenValues:
+    system = context.coding.system
     numbered = specimen.position.isascii() and specimen.position.isdigit()
     located = bool(specimen.position) and not numbered
     return values.SpecimenValues(
         id=specimen.id,
         role=local(specimen.role.value, SPECIMEN_ROLES[specimen.role.value], "HL70369"),
         type=_type(specimen.type, system),
-        collected=_collected(specimen, device.timezone),
+        collected=_collected(specimen, context.timezone).text,
         carrier=specimen.rack,
         position=specimen.position if numbered else "",
         location=local(specimen.position, "Position", system) if located else values.NOTHING,
@@ -150,10 +150,14 @@ def _type(sent: str, code_system: str) -> values.Coded:
     return local(sent, sent, code_system) if name is None else local(sent, name, "HL70487")
 
 
-def _collected(specimen: Specimen, zone: ZoneInfo) -> str:
+def _collected(specimen: Specimen, zone: ZoneInfo) -> Moment:
     """SPM-17, where the orders of the specimen agree on it."""
-    sent = {order.collected for order in specimen.orders if order.collected}
-    return moment(sent.pop(), zone).text if len(sent) == 1 else ""
+    sent = _collection_times(specimen)
+    return moment(sent[0], zone) if len(sent) == 1 else Moment("", complete=not sent)
+
+
+def _collection_times(specimen: Specimen) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(order.collected for order in specimen.orders if order.collected))
 
 
 def _inventory(specimen: Specimen, code_system: str) -> values.Inventory | None:
@@ -164,51 +168,47 @@ def _inventory(specimen: Specimen, code_system: str) -> values.Inventory | None:
     return values.Inventory(
         id=local(control.name or specimen.id, control.level, code_system),
         type=local(*material, "HL70384"),
-        expiry=_expiry(control.expiry),
+        expiry=plain_date(control.expiry).text,
         lot=control.lot,
     )
 
 
-def _expiry(sent: str) -> str:
-    return plain_date(sent).text
-
-
-def _orders(specimen: Specimen, device: Device, *, plain: bool, graphics: bool) -> tuple[values.Order, ...]:
+def _orders(specimen: Specimen, context: Context, *, plain: bool, graphics: bool) -> tuple[values.Order, ...]:
     """Every OBR of the message; notes on the specimen have no place of their own and stand under the first."""
     orders = [
         made
         for order in specimen.orders
-        for made in _order(order, device, [o for o in order.observations if graphics or o.kind is not Kind.GRAPHIC])
+        for made in _order(order, context, [o for o in order.observations if graphics or o.kind is not Kind.GRAPHIC])
     ]
     if not orders:
         raise NothingToSendError("A specimen without results was given for a message.")
     first = orders[0]
-    above = (*comments(specimen.comments), *own_notes(_material(specimen, plain=plain)))
-    orders[0] = values.Order(
-        first.service, first.observations, first.placer, first.priority, notes=(*above, *first.notes)
-    )
+    above = (*comments(specimen.comments), *own_notes(_unplaced(specimen, context.timezone, plain=plain)))
+    orders[0] = replace(first, notes=(*above, *first.notes))
     return tuple(orders)
 
 
-def _material(specimen: Specimen, *, plain: bool) -> Iterator[str]:
-    """What a control says of itself and the message has no field for."""
+def _unplaced(specimen: Specimen, zone: ZoneInfo, *, plain: bool) -> Iterator[str]:
+    """What is said of the specimen and the message has no field for."""
+    if not _collected(specimen, zone).complete:
+        yield from (f"collection time as sent: {sent}" for sent in _collection_times(specimen))
     control = specimen.control
-    if plain:
+    if plain or specimen.role not in _MATERIALS:
         facts = {"name": control.name, "level": control.level, "lot": control.lot, "expiry": control.expiry}
         yield from (f"control {what}: {said}" for what, said in facts.items() if said)
-    elif control.expiry and (specimen.role not in _MATERIALS or not _expiry(control.expiry)):
+    elif not plain_date(control.expiry).complete:
         yield f"control expiry: {control.expiry}"
 
 
-def _order(order: Order, device: Device, observations: list[Observation]) -> Iterator[values.Order]:
+def _order(order: Order, context: Context, observations: list[Observation]) -> Iterator[values.Order]:
     """One OBR where the order names one test; else one per run of consecutive observations of the same test."""
     remarks = comments(order.comments)
     for service, members in _services(order, observations):
         yield values.Order(
-            service=local(service, device.coding.test(service).name, device.coding.system),
-            observations=tuple([observation(o, order.report_type, device) for o in members]),
+            service=local(service, context.coding.test(service).name, context.coding.system),
+            observations=tuple([observation(o, order.report_type, context) for o in members]),
             placer=order.placer,
-            priority=_priority(order.priority, device.coding.system),
+            priority=_priority(order.priority, context.coding.system),
             notes=remarks,
         )
         remarks = ()

@@ -36,7 +36,7 @@ class HeldError(Hl7Error):
 
 
 @dataclass(frozen=True, slots=True)
-class Device:
+class Context:
     """What is the same for all results of one message."""
 
     coding: Coding
@@ -45,24 +45,24 @@ class Device:
     specimen_type: str
 
 
-def observation(o: Observation, report_type: str, device: Device) -> values.Observation:
+def observation(o: Observation, report_type: str, context: Context) -> values.Observation:
     """``report_type`` is O.26 of the order. Raises HeldError for what must not be sent."""
-    test = _test(o, device)
-    typed = _typed(o, test, device.coding)
-    status = _status(o, typed, report_type, device.coding)
-    analysed = moment(o.completed, device.timezone)
+    test = _test(o, context)
+    typed = _typed(o, test, context.coding)
+    status = _status(o, typed, report_type, context.coding)
+    analysed = moment(o.completed, context.timezone)
     return values.Observation(
-        code=_identifier(o, test, device.coding.system),
+        code=_identifier(o, test, context.coding.system),
         status=status,
         type=typed.type,
         value=typed.components,
         run=o.run,
-        unit=unit(o.unit, test.ucum, device.coding.system),
+        unit=unit(o.unit, test.ucum, context.coding.system),
         range=o.range,
-        flags=tuple([flag(f, device.coding.system) for f in o.flags if f]),
+        flags=tuple([flag(f, context.coding.system) for f in o.flags if f]),
         nature=_nature(o.nature),
         observers=o.operators,
-        devices=_devices(o, device),
+        devices=_devices(o, context),
         analysed=analysed.text,
         notes=(*comments(o.comments), *own_notes(_remarks(o, typed, status, analysed))),
     )
@@ -81,10 +81,10 @@ def local(code: str, text: str, code_system: str) -> values.Coded:
     return values.Coded(code, text, code_system)
 
 
-def _test(o: Observation, device: Device) -> Test:
+def _test(o: Observation, context: Context) -> Test:
     if o.holds:
         raise HeldError("An observation that is held was given for a message.")
-    test = device.coding.test(o.code, specimen_type=device.specimen_type, unit=o.unit, component=o.component)
+    test = context.coding.test(o.code, specimen_type=context.specimen_type, unit=o.unit, component=o.component)
     if test.unit_contradicts and o.kind is Kind.RESULT:
         raise HeldError("An observation in a unit that contradicts its test was given for a message.")
     return test
@@ -113,9 +113,10 @@ def _status(o: Observation, typed: Typed, report_type: str, coding: Coding) -> s
 def _identifier(o: Observation, test: Test, code_system: str) -> values.Coded:
     """OBX-3: the analyser's own code first. Then LOINC, or for what belongs to a result its class in LAW.
 
-    A component distinguishes results of one test, so it is part of the code: two results must not look like one.
+    A component tells results of one test apart (copies and their logarithm), so it is part of the code,
+    ``code:component``: who files by OBX-3.1 must not take the second for a new value of the first.
     """
-    code = f"{o.code}/{o.component}" if o.component else o.code
+    code = f"{o.code}:{o.component}" if o.component else o.code
     name = test.name or o.name
     if o.kind is Kind.RESULT:
         standard = (test.loinc, test.loinc_name, "LN") if test.loinc else ("", "", "")
@@ -129,10 +130,10 @@ def _nature(sent: str) -> tuple[str, ...]:
     return tuple(sent) if NATURES.issuperset(sent) else ()
 
 
-def _devices(o: Observation, device: Device) -> tuple[values.Device, ...]:
+def _devices(o: Observation, context: Context) -> tuple[values.Device, ...]:
     """OBX-18: model, serial number, and the module that measured (R.14) where it is neither."""
-    maker, sender = device.coding.manufacturer, device.sender
-    model = device.coding.model or sender.name
+    maker, sender = context.coding.manufacturer, context.sender
+    model = context.coding.model or sender.name
     module = "" if o.instrument in (model, sender.name, sender.serial) else o.instrument
     return tuple([values.Device(id_, maker) for id_ in (model, sender.serial, module) if id_])
 

@@ -6,8 +6,10 @@ happen twice, or not at all, has no single offset: only its date is sent, and th
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, tzinfo
 from zoneinfo import ZoneInfo
+
+from hl7.text import NULL
 
 _FIRST_YEAR, _LAST_YEAR = 2000, 2099  # a clock that lost its battery says 1970, 1980 or 0000
 _FIRST_BIRTH = 1850
@@ -27,6 +29,7 @@ class Moment:
 
 
 _NEVER = Moment("")
+_NOT_SAID = ("", NULL)
 _UNUSABLE = Moment("", complete=False)
 
 
@@ -37,7 +40,7 @@ def stamp(at: datetime, zone: tzinfo) -> str:
 
 def moment(sent: str, zone: ZoneInfo) -> Moment:
     """A time as sent: YYYYMMDD, or more digits down to the second and fractions of it, with or without an offset."""
-    if not sent:
+    if sent in _NOT_SAID:
         return _NEVER
     body, offset = _split(sent)
     digits, point, fraction = body.partition(".")
@@ -48,14 +51,12 @@ def moment(sent: str, zone: ZoneInfo) -> Moment:
         return _UNUSABLE
     if offset:
         return Moment(sent) if _is_offset(offset) else _UNUSABLE
-    if len(digits) == 8:
-        return Moment(digits)
-    return _with_offset(body, digits, wall)
+    return _day(digits, wall) if len(digits) == 8 else _with_offset(body, digits, wall)
 
 
 def plain_date(sent: str) -> Moment:
     """A date of birth or expiry as sent, YYYY[MM[DD[HH[MM[SS]]]]], when the calendar has it. It belongs to no zone."""
-    if not sent:
+    if sent in _NOT_SAID:
         return _NEVER
     wall = _wall(sent, UTC) if _is_time(sent, _DATE_LENGTHS) else None
     return _UNUSABLE if wall is None or not _FIRST_BIRTH <= wall.year <= _LAST_YEAR else Moment(sent)
@@ -91,16 +92,15 @@ def _wall(digits: str, zone: tzinfo) -> datetime | None:
         return None
 
 
+def _day(digits: str, wall: datetime) -> Moment:
+    """A date alone. On the day the clocks change it has two offsets, and says nothing wrong without one."""
+    moments = (wall, wall.replace(fold=1), wall.replace(hour=23, minute=59))
+    offsets = {at.utcoffset() for at in moments}
+    return Moment(digits if len(offsets) > 1 else digits + f"{wall:%z}")
+
+
 def _with_offset(body: str, digits: str, wall: datetime) -> Moment:
-    first, second = wall.utcoffset(), wall.replace(fold=1).utcoffset()
     # A repeated or skipped hour: either offset would be a guess, and an hour wrong half of the time.
-    if first is None or first != second:
+    if wall.utcoffset() != wall.replace(fold=1).utcoffset():
         return Moment(digits[:8], complete=False)
-    return Moment(body + _offset(first))
-
-
-def _offset(offset: timedelta) -> str:
-    minutes = round(offset.total_seconds()) // 60
-    sign = "-" if minutes < 0 else "+"
-    hours, minutes = divmod(abs(minutes), 60)
-    return f"{sign}{hours:02}{minutes:02}"
+    return Moment(body + f"{wall:%z}")

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 from drivers import coding
 from hl7.tables import ABNORMAL_FLAGS
+from hl7.text import NULL
 from hl7.values import NOTHING, Coded
 
 _COMPARATORS = ("<=", ">=", "<>", "<", ">", "=")  # longest first; HL7 2.5.1 §2.A.68
@@ -56,6 +57,8 @@ def is_number(text: str) -> bool:
 
 def unit(sent: str, ucum: str, code_system: str) -> Coded:
     """OBX-6: the unit as sent, and its UCUM name where a table gives one; empty when neither is there."""
+    if sent == NULL:
+        return Coded(NULL)
     standard = (ucum, "", "UCUM") if ucum else ("", "", "")
     if sent:
         return Coded(sent, sent, code_system, *standard)
@@ -64,6 +67,8 @@ def unit(sent: str, ucum: str, code_system: str) -> Coded:
 
 def flag(sent: str, code_system: str) -> Coded:
     """One repetition of OBX-8: HL7 table 0078 where the letters are in it, else the analyser's own."""
+    if sent == NULL:
+        return Coded(NULL)
     return Coded(sent, "", "HL70078" if sent in ABNORMAL_FLAGS else code_system)
 
 

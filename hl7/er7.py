@@ -41,7 +41,9 @@ class Segment:
         s = self.separators
         for separator, position in ((s.repeat, repeat), (s.component, component), (s.subcomponent, subcomponent)):
             leaf = _part(leaf, separator, position)
-        return unescape(leaf, s.escape) if s.escape else leaf
+        return (
+            unescape(leaf, s.field + s.component + s.repeat + s.escape + (s.subcomponent or "&")) if s.escape else leaf
+        )
 
 
 @dataclass(frozen=True, slots=True)

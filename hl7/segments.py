@@ -111,13 +111,14 @@ def devices(values: tuple[Device, ...]) -> str:
 
 
 def obx(o: Observation, number: int, *, law: bool) -> str:
-    """One result. OBX-14 stays empty: it is the specimen's time, OBX-19 the analysis' (LAB-29)."""
+    """One result. OBX-14 stays empty: it is the specimen's time, OBX-19 the analysis'. LAW does not use OBX-10."""
     unit = coded(o.unit)
     flags = "~".join([coded(flag) if law else escape(flag.code) for flag in o.flags])
-    observers = "~".join([escape(observer) for observer in o.observers])
+    observers = "~".join([escape(observer) for observer in o.observers]).rstrip("~")
+    nature = "" if law else "~".join(o.nature)
     line = (
         f"OBX|{number}|{o.type}|{coded(o.code)}|{escape(o.run)}|{composite(o.value)}|{unit}|{escape(o.range)}|{flags}||"
-        f"{'~'.join(o.nature)}|{o.status}|||||{observers}||{devices(o.devices)}|{o.analysed}"
+        f"{nature}|{o.status}|||||{observers}||{devices(o.devices)}|{o.analysed}"
     )
     return f"{line}||||||||||RSLT" if law else line.rstrip("|")
 

@@ -4,9 +4,9 @@ Only leaves are escaped, once, when they are written: a function given ``a^b`` c
 (HL7 2.5.1 §2.7). The delimiters are always the recommended set ``|^~\\&``; MSH-1 and MSH-2 of every message say so.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-FIELD, COMPONENT, REPEAT, ESCAPE, SUBCOMPONENT = "|", "^", "~", "\\", "&"
+FIELD, COMPONENT, REPEAT, ESCAPE, SUBCOMPONENT = DELIMITERS = "|^~\\&"
 SEGMENT_END = "\r"
 NULL = '""'  # HL7 2.5.1 §2.5.3; LAW also writes it where a required field has nothing to say
 
@@ -36,19 +36,22 @@ def escape(text: str) -> str:
     return text.translate(_WRITTEN)
 
 
-def unescape(text: str, escape_character: str = ESCAPE) -> str:
+def unescape(text: str, delimiters: str = DELIMITERS) -> str:
     """One leaf as data: a single pass from left to right, so that no decoded character is decoded again.
 
-    What is no escape sequence stays as it is, escape characters included.
+    ``delimiters`` are MSH-1 and the four of MSH-2: a sequence stands for the one its message declares. What is no
+    escape sequence stays as it is, escape characters included.
     """
+    escape_character = delimiters[3]
     if escape_character not in text:
         return text
+    named = _READ if delimiters == DELIMITERS else _READ | dict(zip("FSRET", delimiters, strict=True))
     parts: list[str] = []
     position = 0
     while (start := text.find(escape_character, position)) >= 0:
         parts.append(text[position:start])
         end = text.find(escape_character, start + 1)
-        meaning = _meaning(text[start + 1 : end]) if end > start + 1 else None
+        meaning = _meaning(text[start + 1 : end], named) if end > start + 1 else None
         if meaning is None:
             parts.append(escape_character)
             position = start + 1
@@ -74,10 +77,10 @@ def message(segments: Iterable[str]) -> str:
     return "".join([f"{line}\r" for line in segments])
 
 
-def _meaning(body: str) -> str | None:
+def _meaning(body: str, named: Mapping[str, str]) -> str | None:
     """What stands between two escape characters, decoded; None when it is no sequence we know."""
-    if body in _READ:
-        return _READ[body]
+    if body in named:
+        return named[body]
     digits = body[1:]
     if body[0] != "X" or not digits or len(digits) % 2 or not _HEX_DIGITS.issuperset(digits):
         return None
