@@ -14,7 +14,6 @@ from typing import TypeVar
 
 from drivers.errors import DriverError
 from drivers.sdk import Device
-from edge_agent.monitor.alarms import Alarms
 from edge_agent.pipeline import Plan, plan
 from edge_agent.policy import Policy
 from edge_agent.settlement import settle
@@ -27,6 +26,7 @@ from edge_agent.store.thread import StoreThread
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+OnAlarm = Callable[[str, str, Mapping[str, str]], object]
 
 RETRY_S = 2.0
 _ANSWER_S = 60.0
@@ -47,12 +47,13 @@ class Converter:
         self,
         store: StoreThread,
         readers: Mapping[str, Reader],
-        alarms: Alarms,
-        on_settled: Callable[[], None],
+        on_alarm: OnAlarm,
+        on_settled: Callable[[], object],
     ) -> None:
+        """``on_alarm(code, analyser, params)`` and ``on_settled()`` are called in the conversion thread."""
         self._store = store
         self._readers = readers
-        self._alarms = alarms
+        self._on_alarm = on_alarm
         self._on_settled = on_settled
         self._wake = threading.Event()
         self._stopping = False
@@ -145,9 +146,10 @@ class Converter:
 
     def _raise(self, analyser: str, settlement: Settlement) -> None:
         for code, params in settlement.alarms:
-            self._alarms.raise_(code, analyser, **params)
+            self._on_alarm(code, analyser, params)
         for code, detail in settlement.holds:
-            self._alarms.raise_(code, analyser, reason=detail)
+            self._on_alarm(code, analyser, {"reason": detail})
         for group in settlement.groups:
-            for code in {group.hold, *(o.hold for o in group.observations)} - {""}:
-                self._alarms.raise_(code, analyser)
+            for code, detail in {(group.hold, group.detail), *((o.hold, o.detail) for o in group.observations)}:
+                if code:
+                    self._on_alarm(code, analyser, {"reason": detail, "test": detail})

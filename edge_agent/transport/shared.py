@@ -1,0 +1,74 @@
+"""One listening port for several analysers, told apart by their address.
+
+Promised: a connection goes to the one analyser whose peer list names its address; the configuration refuses two that
+name the same. Not promised: telling analysers apart behind one address.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from edge_agent.transport.base import Connection, LinkState, OnConnection, OnState, Transport
+from edge_agent.transport.peers import AllowList
+
+log = logging.getLogger(__name__)
+
+
+class SharedListener:
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._shares: list[Share] = []
+
+    def share(self, peers: Sequence[str]) -> "Share":
+        """The part of the port that belongs to ``peers``."""
+        share = Share(peers)
+        self._shares.append(share)
+        return share
+
+    async def run(self) -> None:
+        """Serve every share until cancelled."""
+        await self._transport.run(self._on_connection, self._on_state)
+
+    async def _on_connection(self, connection: Connection) -> None:
+        share = next((s for s in self._shares if s.takes(connection.peer)), None)
+        if share is None:
+            await connection.close()
+        else:
+            await share.connected(connection)
+
+    def _on_state(self, state: LinkState) -> None:
+        for share in self._shares:
+            share.changed(state)
+
+
+class Share:
+    """A transport that is served by the listener it is part of."""
+
+    def __init__(self, peers: Sequence[str]) -> None:
+        self._peers = AllowList(peers)
+        self._on_connection: OnConnection | None = None
+        self._on_state: OnState | None = None
+        self._state: LinkState | None = None
+
+    def takes(self, peer: str) -> bool:
+        return self._on_connection is not None and self._peers.allows(_host(peer))
+
+    async def run(self, on_connection: OnConnection, on_state: OnState) -> None:
+        self._on_connection, self._on_state = on_connection, on_state
+        if self._state is not None:
+            on_state(self._state)
+        await asyncio.Event().wait()
+
+    async def connected(self, connection: Connection) -> None:
+        assert self._on_connection is not None
+        await self._on_connection(connection)
+
+    def changed(self, state: LinkState) -> None:
+        self._state = state
+        if self._on_state is not None:
+            self._on_state(state)
+
+
+def _host(peer: str) -> str:
+    """The address in "10.0.0.5:40123" or "[fe80::1]:40123"."""
+    return peer.rpartition(":")[0].strip("[]")
