@@ -32,7 +32,7 @@ from drivers.protocols.lis01_events import (
     Repeated,
 )
 from drivers.protocols.lis01_frames import Cutter, Kind, Piece
-from drivers.protocols.lis01_numbers import Numbers, Verdict
+from drivers.protocols.lis01_numbers import NEW, REPEAT, Numbers
 from drivers.protocols.lis01_records import RecordEnds
 from drivers.protocols.lis01_table import TABLE, Signal, State
 
@@ -52,6 +52,11 @@ __all__ = [
     "Signal",
     "State",
 ]
+
+# Members bound once: on every frame's path an attribute of an enumeration costs more than the check it is used in.
+_IDLE, _OPEN, _HELD = State.IDLE, State.OPEN, State.HELD
+_NEW, _STORED = Signal.NEW, Signal.STORED
+_FRAME = Kind.FRAME
 
 
 class Receiver:
@@ -93,10 +98,13 @@ class Receiver:
         """The next event, or None: more bytes are needed, or a frame waits for its receipt."""
         if self._since is None:
             self._since = now
-        while not self._events and self.state is not State.HELD:
-            if not self._advance(now):
+        if self._cutter.reading and not (self._lost or self._due or self._events):
+            return None  # the usual case on a slow line: one more byte of a frame
+        events = self._events
+        while not events:
+            if self.state is _HELD or not self._advance(now):
                 return None
-        return self._events.popleft() if self._events else None
+        return events.popleft()
 
     def acknowledge(self, frame: FrameReceived, receipt: Receipt) -> bytes:
         """The frame is durable: the bytes to answer with, which may be none (``ack_unit``).
@@ -105,7 +113,7 @@ class Receiver:
         """
         if receipt.chunks < 1:
             raise LinkMisuseError("A receipt that covers no chunk acknowledges nothing.")
-        return self._answer(Signal.STORED, frame)
+        return self._answer(_STORED, frame)
 
     def refuse(self, frame: FrameReceived) -> bytes:
         """The frame could not be stored: NAK, and forget it, so that the sender's resend is new."""
@@ -118,7 +126,7 @@ class Receiver:
     @property
     def deadline(self) -> float | None:
         """When ``expire`` is due, monotonic seconds; None: only bytes can change anything."""
-        if self.state is State.HELD:
+        if self.state is _HELD:
             return None
         due = [t for t in (self._cutter.deadline, self._timer()) if t is not None]
         return min(due, default=None)
@@ -137,8 +145,8 @@ class Receiver:
 
     def _advance(self, now: float) -> bool:
         """Take one step; false when nothing more can be done now."""
-        bare_allowed = self.state is State.IDLE or not self._framed
-        piece = self._cutter.next(now, in_session=self.state is State.OPEN, bare_allowed=bare_allowed)
+        idle = self.state is _IDLE
+        piece = self._cutter.next(now, in_session=not idle, bare_allowed=idle or not self._framed)
         if piece is not None:
             self._due = False
             self._step(self._signal(piece), piece, now)
@@ -163,34 +171,34 @@ class Receiver:
 
     def _signal(self, piece: Piece) -> Signal:
         kind = piece.kind
-        if kind is Kind.FRAME:
+        if kind is _FRAME:
             return self._judge(piece)
         if kind is Kind.ENQ:
             return self._enq()
         if kind is Kind.EOT:
-            early = "eot_first" in self._dialect.resync and self.state is State.OPEN and not self._frames
+            early = "eot_first" in self._dialect.resync and self.state is _OPEN and not self._frames
             return Signal.EOT_EARLY if early else Signal.EOT
-        if kind is Kind.BARE and not self.ready:
-            return Signal.NOISE
+        if kind is Kind.BARE and self._asked and not self.ready and self.state is _OPEN:
+            return Signal.BAD  # without an ENQ nobody could be told: then the caller may try to store it
         return _SIGNALS[kind]
 
     def _enq(self) -> Signal:
         if not self.ready:
             return Signal.ENQ_BUSY
-        if self.state is State.IDLE:
+        if self.state is _IDLE:
             return Signal.ENQ
         again = not self._frames or "enq_again" in self._dialect.resync
         return Signal.ENQ_AGAIN if again else Signal.ENQ_ANEW
 
     def _judge(self, piece: Piece) -> Signal:
-        if self.state is State.IDLE:
-            return Signal.NEW_UNASKED if self.ready and self._may_begin(piece) else Signal.NEW
+        if self.state is _IDLE:
+            return Signal.NEW_UNASKED if self.ready and self._may_begin(piece) else _NEW
         verdict = self._numbers.judge(piece)
-        if verdict is Verdict.REPEAT:
+        if verdict is REPEAT:
             return Signal.REPEAT
         if not self._asked and self._complete and self._may_begin(piece):
             return Signal.NEW_UNASKED
-        return Signal.NEW if verdict is Verdict.NEW and self._fits(piece) and self.ready else Signal.BAD
+        return _NEW if verdict is NEW and self.ready and self._fits(piece) else Signal.BAD
 
     def _may_begin(self, piece: Piece) -> bool:
         """Whether a frame may begin a session that no ENQ began."""
@@ -212,11 +220,12 @@ class Receiver:
     # Actions of the table
 
     def _step(self, signal: Signal, piece: Piece, now: float) -> None:
-        step = TABLE[self.state].get(signal)
+        step = _STEPS[self.state].get(signal)
         if step is None:
             raise LinkMisuseError(f"The link layer knows no {signal.name} while {self.state.name}.")
-        _ACTIONS[step.action](self, piece, now)
-        self.state = step.next
+        act, following = step
+        act(self, piece, now)
+        self.state = following
 
     def _ignore(self, piece: Piece, now: float) -> None:
         pass
@@ -229,6 +238,7 @@ class Receiver:
         self._emit(Opened(ACK_BYTE), now)
 
     def _open_again(self, piece: Piece, now: float) -> None:
+        self._numbers.allow_restart()
         self._emit(Opened(ACK_BYTE, again=True), now)
 
     def _reopen(self, piece: Piece, now: float) -> None:
@@ -236,19 +246,19 @@ class Receiver:
         self._open(piece, now)
 
     def _busy(self, piece: Piece, now: float) -> None:
-        if self.state is State.OPEN:
+        if self.state is _OPEN:
             self._close("enq")
         self._emit(Busy(NAK_BYTE), now)
 
     def _hold(self, piece: Piece, now: float) -> None:
-        if piece.kind is Kind.FRAME:
+        rule = self._dialect.end_of_message
+        ends = self._records.add(piece.text, whole=piece.last or self._dialect.etb == "record") and rule == "L"
+        if piece.kind is _FRAME:
             self._framed = True
             self._numbers.propose(piece)
-        ends = self._records.add(piece.text, whole=piece.last or self._dialect.etb == "record")
-        last = piece.last
-        self._held = FrameReceived(
-            piece.number, piece.text, piece.raw, last, ends and self._dialect.end_of_message == "L"
-        )
+        elif rule == "idle":
+            ends = True  # bare records are handed out when silence (or an L) ended them
+        self._held = FrameReceived(piece.number, piece.text, piece.raw, piece.last, ends)
         self._events.append(self._held)
 
     def _hold_unasked(self, piece: Piece, now: float) -> None:
@@ -285,7 +295,6 @@ class Receiver:
 
     def _accept(self, frame: FrameReceived) -> bytes:
         self._numbers.settle(accepted=True)
-        self._records.settle(accepted=True)
         self._frames += 1
         self._in_a_row = 0
         self._complete = self._records.terminated
@@ -298,7 +307,7 @@ class Receiver:
 
     def _forget(self, frame: FrameReceived) -> bytes:
         self._numbers.settle(accepted=False)
-        self._records.settle(accepted=False)
+        self._records.undo()
         self._in_a_row += 1
         return NAK_BYTE if self._asked or self._framed else b""
 
@@ -311,7 +320,7 @@ class Receiver:
         self._held = None
         self.state = step.next
         self._since = None
-        return self._accept(frame) if signal is Signal.STORED else self._forget(frame)
+        return self._accept(frame) if signal is _STORED else self._forget(frame)
 
     def _acknowledges(self, frame: FrameReceived) -> bool:
         """Whether this frame is one that the device waits for an ACK to."""
@@ -343,7 +352,7 @@ class Receiver:
 
     def _timer(self) -> float | None:
         """When silence becomes an end, counted from the start and each answer; a growing frame is no silence."""
-        if self.state is not State.OPEN or self._since is None:
+        if self.state is not _OPEN or self._since is None:
             return None
         if self._silence_ends():
             return max(self._grown, self._since) + self._dialect.idle_s
@@ -353,11 +362,11 @@ class Receiver:
 
 _NOTHING = Piece(Kind.NOISE, b"")
 _SIGNALS = MappingProxyType({Kind.DAMAGED: Signal.BAD, Kind.NOISE: Signal.NOISE, Kind.BARE: Signal.BARE})
-_ACTIONS: Mapping[str, Callable[[Receiver, Piece, float], None]] = MappingProxyType(
-    {
-        step.action: getattr(Receiver, "_" + step.action)
-        for row in TABLE.values()
+_STEPS: Mapping[State, Mapping[Signal, tuple[Callable[[Receiver, Piece, float], None], State]]] = {
+    state: {
+        signal: (getattr(Receiver, "_" + step.action), step.next)
         for signal, step in row.items()
         if signal not in (Signal.STORED, Signal.NOT_STORED)
     }
-)
+    for state, row in TABLE.items()
+}

@@ -86,16 +86,6 @@ class Dialect:
         for word in sorted(self.resync - _RESYNC):
             raise OptionError(f'link.resync has "{word}"; it may hold {", ".join(sorted(_RESYNC))}.')
 
-    def check(self, body: bytes) -> bytes:
-        """The check bytes of a frame. ``body``: frame number (if the dialect has one), text, end character."""
-        return _CHECKS[self.checksum](body)
-
-    def verifies(self, body: bytes, found: bytes) -> bool:
-        """Whether ``found`` are the check bytes of ``body``. Exact: a lower-case digit is a damaged one."""
-        if self.checksum == "gs_hex":
-            found = found.lower()  # these devices are seen with both cases, and no analyser mixes them with LIS01
-        return _CHECKS[self.checksum](body) == found
-
     @property
     def check_length(self) -> int:
         return _LENGTHS[self.checksum]
@@ -103,3 +93,15 @@ class Dialect:
     @property
     def numbered(self) -> bool:
         return self.frame_number != "none"
+
+    def check(self, body: bytes) -> bytes:
+        """The check bytes of a frame. ``body``: frame number (if the dialect has one), text, end character."""
+        return _CHECKS[self.checksum](body)
+
+    def verifies(self, body: bytes, found: bytes) -> bool:
+        """Whether ``found`` are the check bytes of ``body``. Exact: a lower-case digit is a damaged one."""
+        if self.checksum == "standard":
+            return _HEX[sum(body) & 0xFF] == found
+        if self.checksum == "gs_hex":
+            found = found.lower()  # both cases are in use there
+        return _CHECKS[self.checksum](body) == found

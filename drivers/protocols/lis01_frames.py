@@ -14,10 +14,11 @@ What it does not: two errors that cancel in the sum modulo 256 pass here, as the
 """
 
 import re
-from enum import Enum, auto
+from enum import IntEnum, auto
 from typing import NamedTuple
 
 from drivers.protocols.lis01_dialect import CR, ENQ, EOT, ETB, LF, STX, Dialect
+from drivers.protocols.lis01_records import is_terminator
 
 NOISE_CAP = 1024
 
@@ -28,13 +29,16 @@ _NEW_START = re.compile(rb"[\x02\x04\x05]")
 _NEW_START_OR_HEADER = re.compile(rb"[\x02\x04\x05]|(?<=[\r\n])[ \t]*[Hh][^0-9A-Za-z\x00-\x1f]")
 
 
-class Kind(Enum):
+class Kind(IntEnum):
     ENQ = auto()
     EOT = auto()
     FRAME = auto()
     DAMAGED = auto()
     NOISE = auto()
     BARE = auto()
+
+
+_FRAME = Kind.FRAME
 
 
 class Piece(NamedTuple):
@@ -59,6 +63,8 @@ class Cutter:
         self._marks = re.compile(rb"[\x02\x04\x05\x1d]" if gs else rb"[\x02\x03\x04\x05\x17]")
         # bioMerieux closes a chunk with ETX after the check digits: there it is padding
         self._padding = re.compile(rb"[\r\n\x00\x03]+" if gs else rb"[\r\n\x00]+")
+        self.reading = False  # inside a frame and nothing to decide before its end comes
+        self._whole = _whole_frame(dialect)
         self._longest = dialect.max_frame - dialect.check_length - (2 if dialect.trailer == "crlf" else 0)
         self._buffer = bytearray()
         self._grown = 0.0  # when the last byte came
@@ -69,6 +75,8 @@ class Cutter:
         self._bare = False
 
     def add(self, data: bytes, now: float) -> None:
+        if self.reading and (self._marks.search(data) or len(self._buffer) + len(data) > self._longest):
+            self.reading = False
         self._buffer += data
         self._grown = now
 
@@ -99,7 +107,10 @@ class Cutter:
         ``bare_allowed``: whether a header here begins bare records, where the dialect knows such.
         """
         self.deadline = None
+        self.reading = False
         buffer = self._buffer
+        if not self._scanned and (whole := self._whole.match(buffer)) and (piece := self._cut_whole(whole)):
+            return piece
         if padding := self._padding.match(buffer):
             del buffer[: padding.end()]
         if self._bare and ((piece := self._cut_bare(now)) or self._bare):
@@ -122,6 +133,14 @@ class Cutter:
         return self._cut_noise(now, bare_allowed)
 
     # Frames
+
+    def _cut_whole(self, whole: re.Match[bytes]) -> Piece | None:
+        """The usual case at once: a whole frame with nothing odd in it. Anything else is looked at slowly."""
+        body, length = whole[1], whole.end()
+        dialect = self._dialect
+        if length > dialect.max_frame or not dialect.verifies(body, whole[2]):
+            return None
+        return self._good(body, length)
 
     def _cut_frame(self, now: float) -> Piece | None:
         buffer = self._buffer
@@ -147,6 +166,7 @@ class Cutter:
         if len(buffer) > self._longest:
             return self._take(self._longest, Kind.DAMAGED, "too-long")
         self._scanned = len(buffer)
+        self.reading = True
         return None
 
     def _cut_tail(self, end: int, now: float) -> Piece | None:
@@ -197,14 +217,13 @@ class Cutter:
         return self._take(done + spoilt, Kind.DAMAGED, "trailer")
 
     def _good(self, body: bytes, length: int) -> Piece:
-        last = self._buffer[len(body)] != ETB
         raw = bytes(self._buffer[:length])
         del self._buffer[:length]
         self._scanned = 0
         self._missing = "unfinished"
         if self._dialect.numbered:
-            return Piece(Kind.FRAME, raw, "", False, body[0] - 0x30, body[1:-1], last)
-        return Piece(Kind.FRAME, raw, "", False, None, body[:-1], last)
+            return Piece(_FRAME, raw, "", False, body[0] - 0x30, body[1:-1], body[-1] != ETB)
+        return Piece(_FRAME, raw, "", False, None, body[:-1], body[-1] != ETB)
 
     def _lacks_check(self, end: int, now: float) -> bool:
         """Whether this is a frame of the kind that has neither number nor check bytes (some immunoassay analysers)."""
@@ -247,7 +266,7 @@ class Cutter:
             at = found.start()
             self._scanned = at + 1
             if buffer[at] in b"\r\n":
-                ends = _is_terminator(bytes(buffer[line:at]))
+                ends = is_terminator(bytes(buffer[line:at]))
                 if ends or dialect.ack_unit == "record":
                     return self._take_bare(at + 1, ends)
                 line = at + 1
@@ -301,6 +320,11 @@ class Cutter:
         return Piece(kind, raw, reason, cut)
 
 
-def _is_terminator(record: bytes) -> bool:
-    record = record.lstrip(b" \t")
-    return record[:1] in (b"L", b"l") and not record[1:2].isalnum()
+def _whole_frame(dialect: Dialect) -> re.Pattern[bytes]:
+    """STX, number, text, end character, check bytes and trailer, in one piece and without a control byte inside."""
+    if dialect.framing == "bare":
+        return re.compile(rb"(?!)")
+    number = b"[0-7]" if dialect.numbered else b""
+    text = rb"[^\x02\x04\x05\x1d]*\x1d" if dialect.checksum == "gs_hex" else rb"[^\x02\x03\x04\x05\x17]*[\x03\x17]"
+    trailer = {"crlf": rb"\r\n", "any": rb"(?=\n|\r\n)", "none": b""}[dialect.trailer]
+    return re.compile(rb"\x02(%b%b)(.{%d})%b" % (number, text, dialect.check_length, trailer), re.DOTALL)

@@ -15,6 +15,9 @@ class Verdict(Enum):
     WRONG = auto()
 
 
+NEW, REPEAT, WRONG = Verdict
+
+
 class Numbers:
     """``rule``: the dialect's ``frame_number``."""
 
@@ -23,23 +26,29 @@ class Numbers:
         self._last: Piece | None = None  # the last accepted frame of this session
         self._before: int | None = None  # the last accepted number of former sessions
         self._proposed: Piece | None = None
+        self._restart = False
 
     def begin(self) -> None:
         """A new session."""
         if self._last is not None:
             self._before = self._last.number
         self._last = self._proposed = None
+        self._restart = False
+
+    def allow_restart(self) -> None:
+        """ENQ came again in a session that goes on: the next frame may be number 1."""
+        self._restart = True
 
     def judge(self, piece: Piece) -> Verdict:
         last = self._last
         if last is None:
-            return Verdict.NEW if self.may_begin(piece) else Verdict.WRONG
+            return NEW if self.may_begin(piece) else WRONG
         same = piece.number == last.number
         if same and piece.text == last.text and piece.last == last.last and self._may_repeat(piece):
-            return Verdict.REPEAT
+            return REPEAT
         if self._rule in ("any", "none") or piece.number == ((last.number or 0) + 1) % 8:
-            return Verdict.NEW
-        return Verdict.WRONG
+            return NEW
+        return NEW if self._restart and piece.number == 1 else WRONG
 
     def may_begin(self, piece: Piece) -> bool:
         """Whether the frame's number may be a session's first. By the book only 1, so 0 is no repeat of "nothing"."""
@@ -62,6 +71,7 @@ class Numbers:
     def settle(self, *, accepted: bool) -> None:
         if accepted and self._proposed is not None:
             self._last = self._proposed
+            self._restart = False
         self._proposed = None
 
     def _may_repeat(self, piece: Piece) -> bool:

@@ -5,18 +5,18 @@ receiver, and raises; whatever an analyser does has a row.
 """
 
 from collections.abc import Mapping
-from enum import Enum, auto
+from enum import IntEnum, auto
 from types import MappingProxyType
 from typing import NamedTuple
 
 
-class State(Enum):
+class State(IntEnum):
     IDLE = auto()  # neutral
     OPEN = auto()  # transfer phase, waiting for a frame or EOT
     HELD = auto()  # a frame waits for its receipt
 
 
-class Signal(Enum):
+class Signal(IntEnum):
     ENQ = auto()  # in IDLE, and we are ready
     ENQ_AGAIN = auto()  # before the first frame of a session, or the dialect says it means nothing
     ENQ_ANEW = auto()  # after frames: the sender lost its state

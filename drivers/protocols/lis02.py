@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from drivers.errors import OptionError
+from drivers.protocols.lis01_records import is_terminator
 from drivers.protocols.lis02_text import USUAL, Delimiters, from_header, unescape
 
 __all__ = [
@@ -164,11 +165,6 @@ def carries_terminator(text: bytes) -> bool:
     return found is not None and is_terminator(found[1])
 
 
-def is_terminator(record: bytes) -> bool:
-    """Whether the record, indentation removed, is an L: the letter alone, or before no letter and no digit."""
-    return record[:1] in (b"L", b"l") and not record[1:2].isalnum()
-
-
 def _starts_message(body: bytes) -> bool:
     # §5.4: a delimiter is never alphanumeric, so "HGB|..." is a broken piece and not a header.
     return body[:1] in (b"H", b"h") and not body[1:2].isalnum()
@@ -189,6 +185,8 @@ class _Builder:
         self.records: list[Record] = []
         self._delimiters = delimiters
         self._options = options
+        self._charset = options.charset
+        self._escapes = options.escapes
         self._levels = {**LEVELS, **options.levels} if options.levels else LEVELS
         self._open: list[tuple[int, int]] = []  # (level, index): the records a next one may hang under
         self._level = 0
@@ -198,31 +196,24 @@ class _Builder:
     def add(self, raw: bytes, body: bytes) -> bool:
         """Add one record; true when it is the L that ends the message."""
         index = len(self.records)
+        delimiters = self._delimiters
+        fields: tuple[str, ...]
         try:
-            text, undecodable = body.decode(self._options.charset), False
+            text = body.decode(self._charset)
         except UnicodeError:
-            text, undecodable = "", True
-        fields = tuple(text.split(self._delimiters.field))
-        # An undecodable record still shows its letter: its place among the others must not be lost with one bad byte.
-        letter = _letter(body, self._delimiters.field) if undecodable else _type(fields[0])
+            # The letter is read from the bytes: one bad byte must not cost the record its place among the others.
+            letter = _letter(body, delimiters.field)
+            record_type, text, fields, undecodable = "?", "", (), True
+        else:
+            fields, undecodable = tuple(text.split(delimiters.field)), False
+            letter = record_type = fields[0] if fields[0] in self._levels else _type(fields[0])
         level, parent = self._place(letter, index)
         # Any decrease of the level obliges us to have saved what came before (§4.2.1).
         if level < self._level:
             self._saved = index
         self._level = level
         self.records.append(
-            Record(
-                index,
-                "?" if undecodable else letter,
-                text,
-                raw,
-                fields if not undecodable else (),
-                parent,
-                level,
-                undecodable,
-                self._delimiters,
-                self._options.escapes,
-            )
+            Record(index, record_type, text, raw, fields, parent, level, undecodable, delimiters, self._escapes)
         )
         if letter != "L":
             return False
@@ -239,10 +230,11 @@ class _Builder:
         if level is None:
             parent = self._floating_parent(letter)
             return (self.records[parent].level + 1 if parent is not None else 1), parent
-        while self._open and self._open[-1][0] >= level:
-            self._open.pop()
-        parent = self._open[-1][1] if self._open else None
-        self._open.append((level, index))
+        open_ = self._open
+        while open_ and open_[-1][0] >= level:
+            open_.pop()
+        parent = open_[-1][1] if open_ else None
+        open_.append((level, index))
         return level, parent
 
     def _floating_parent(self, letter: str) -> int | None:
