@@ -9,7 +9,6 @@ import hashlib
 import logging
 import signal
 from collections.abc import Coroutine, Mapping
-from importlib.metadata import version
 from pathlib import Path
 from random import Random, SystemRandom
 from typing import Any, Self
@@ -35,10 +34,9 @@ from edge_agent.settings_file import resolve
 from edge_agent.store.errors import StoreError
 from edge_agent.store.store import Store
 from edge_agent.store.thread import StoreThread
+from edge_agent.version import __version__
 
 log = logging.getLogger(__name__)
-
-VERSION = version("ivd-edge-agent")
 
 
 class Agent:
@@ -84,7 +82,7 @@ class Agent:
         pins = self._pins()
         readers = self._readers(pins)
         alarms = Alarms(self._clock)
-        presence = Presence(VERSION, alarms, self._info(identity, pins))
+        presence = Presence(__version__, alarms, self._info(identity, pins))
         publisher = Publisher(mqtt_options(self._path, self._settings), store, self._clock, self._rng, alarms, presence)
         converter = Converter(
             store,
@@ -98,7 +96,16 @@ class Agent:
         watch = Watch(store, links.links, self._usual_gaps(pins), alarms, presence, self._clock)
         health = HealthReporter(store, self._data_dir, self._clock, alarms, presence)
         questions = Questions(
-            self._settings, VERSION, self._clock.now(), store, publisher, alarms, links.links, readers, pins, presence
+            self._settings,
+            __version__,
+            self._clock.now(),
+            store,
+            publisher,
+            alarms,
+            links.links,
+            readers,
+            pins,
+            presence,
         )
         control = ControlServer(socket_path(self._data_dir), questions.answers())
 
@@ -167,7 +174,7 @@ class Agent:
             for a in self._settings.analyser
         )
         return Info(
-            version=VERSION,
+            version=__version__,
             site=self._settings.agent.site,
             gateway=self._settings.agent.gateway,
             store=identity,

@@ -8,6 +8,7 @@ import click
 
 from edge_agent.cli import ask, run
 from edge_agent.errors import AgentError, ConfigurationError
+from edge_agent.version import __version__
 
 EXIT_FAILED, EXIT_CONFIGURATION = 1, 78
 
@@ -37,7 +38,7 @@ def _leave(error: AgentError, status: int) -> NoReturn:
     type=click.Path(path_type=Path, dir_okay=False),
     help="The configuration file; default $EDGE_AGENT_CONFIG, then /etc/edge-agent/edge-agent.toml.",
 )
-@click.version_option(package_name="ivd-edge-agent", message="edge-agent %(version)s")
+@click.version_option(__version__, message="edge-agent %(version)s")
 @click.pass_context
 def main(ctx: click.Context, config: Path | None) -> None:
     """Take analysers' results, keep them, deliver them as HL7 over MQTT until each is confirmed filed."""
