@@ -1,0 +1,225 @@
+"""From the outbox to filed: what every answer, every silence and every lost connection means for a message.
+
+Promises: a message is handed to the broker only while it holds a slot of its consumer's window; a slot is given back by
+an answer, by the answer's time limit, or by a refusal, so no consumer and no topic can stop another; everything that
+was handed over is closed by an acknowledgement that holds, or is sent again with the same id and bytes. Keeps nothing
+that the store does not know: after a restart all of it is built from the store.
+"""
+
+from random import Random
+
+from edge_agent.clock import Clock
+from edge_agent.publisher.answers import AckMessage, Wrong
+from edge_agent.publisher.backoff import jitter
+from edge_agent.publisher.board import Board, Outlet, Sent
+from edge_agent.publisher.events import Cause, Ended, PubackCame
+from edge_agent.publisher.gate import Gate
+from edge_agent.publisher.link import Link
+from edge_agent.publisher.options import Confirm, MqttOptions
+from edge_agent.publisher.outbox import Outbox
+from edge_agent.publisher.poison import Suspicion
+from edge_agent.publisher.retries import Waiting, Why
+from edge_agent.publisher.sender import Sender
+from edge_agent.publisher.troubles import Troubles
+from edge_agent.publisher.verdicts import Answer, Puback, on_puback, reason
+from edge_agent.states import MessageState
+
+_UNKNOWN_LIMIT = -1
+
+
+class Delivery:
+    def __init__(
+        self,
+        options: MqttOptions,
+        outbox: Outbox,
+        link: Link,
+        gate: Gate,
+        suspicion: Suspicion,
+        troubles: Troubles,
+        clock: Clock,
+        rng: Random,
+    ) -> None:
+        self._options = options
+        self._outbox = outbox
+        self._link = link
+        self._gate = gate
+        self._suspicion = suspicion
+        self._troubles = troubles
+        self._clock = clock
+        self._rng = rng
+        self._board = Board(options, clock, rng)
+        self._sender = Sender(options, outbox, link, gate, suspicion, troubles, self._board, clock)
+        self._limit: int | None = _UNKNOWN_LIMIT  # the last broker's Maximum Packet Size
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._board.flights)
+
+    @property
+    def unanswered(self) -> int:
+        return len(self._board.sent)
+
+    def look(self) -> None:
+        """Something was queued, or may go that could not before."""
+        self._sender.look = True
+
+    def deadline(self) -> float | None:
+        return self._sender.deadline()
+
+    async def pump(self) -> None:
+        await self._give_up_waiting()
+        if self._link.may_deliver:
+            await self._sender.pump()
+
+    # At the start, and every minute
+
+    async def restore(self) -> None:
+        """Take up what an earlier life of the agent left at the broker."""
+        if self._options.confirm is Confirm.BROKER:
+            return  # at-broker is this mode's last word
+        due = self._clock.monotonic() + self._options.ack_timeout_s
+        for row in await self._outbox.unfinished(MessageState.AT_BROKER):
+            self._board.outlet(row.route).retries.add(Waiting(row.id, Why.UNANSWERED, due, 1))
+
+    async def review(self) -> None:
+        """People may have decided over messages meanwhile; and has anything waited too long for its answer?"""
+        rejected = await self._outbox.unfinished(MessageState.REJECTED)
+        blocked = await self._outbox.unfinished(MessageState.BLOCKED)
+        self._troubles.review(rejected, blocked)
+        if self._options.confirm is Confirm.APPLICATION:
+            self._troubles.unconfirmed(await self._outbox.unanswered_since())
+        self.look()
+
+    async def _unblock(self) -> None:
+        """Limits or configuration changed: what could not pass before may pass now."""
+        for row in await self._outbox.unfinished(MessageState.BLOCKED):
+            await self._outbox.unblock(row.id)
+        self._troubles.nothing_blocked()
+
+    # The connection comes and goes
+
+    async def connected(self, session: bool) -> None:
+        """``session``: this broker still knows us. If not, what it, or another one, had taken may be gone."""
+        for outlet in self._board.outlets.values():
+            outlet.fresh_since = self._clock.now()
+            if not session:
+                self._lost(outlet)
+        if self._link.maximum_packet != self._limit:
+            self._limit = self._link.maximum_packet
+            await self._unblock()
+        self.look()
+
+    def _lost(self, outlet: Outlet) -> None:
+        for message in [m for m, sent in self._board.sent.items() if sent.outlet is outlet]:
+            sent = self._board.give_back(message)
+            if sent is not None and sent.state is MessageState.AT_BROKER:
+                sent.entry.why, sent.entry.due = Why.LOST, self._clock.monotonic()
+                outlet.retries.add(sent.entry)
+        outlet.retries.all_lost()
+
+    async def disconnected(self, event: Ended) -> None:
+        """What was in flight goes back to where it came from; perhaps one of it is to blame."""
+        flying = list(self._board.flights.values())
+        self._board.flights.clear()
+        for message in flying:
+            self._board.pauses.trial_lost(message)
+            self._back(message)
+        network = event.cause in (Cause.NETWORK, Cause.CERTIFICATE, Cause.CLOSED)
+        blamed = self._suspicion.disconnected(flying, event.code, network)
+        if blamed is not None:
+            await self._sender.block(blamed, "blocked", f"the broker hangs up on it: {event.reason}")
+
+    def _back(self, message: str) -> None:
+        """Handed over, and nobody knows whether it arrived."""
+        sent = self._board.give_back(message)
+        if sent is not None and sent.state is MessageState.AT_BROKER:
+            sent.entry.why, sent.entry.due = Why.LOST, self._clock.monotonic()
+            sent.outlet.retries.add(sent.entry)
+        self._board.refused.discard(message)  # queued: the store hands it out again
+
+    # Answers of the broker
+
+    async def puback(self, event: PubackCame) -> None:
+        message = self._board.flights.get(event.mid)
+        if message is None:
+            return
+        self._suspicion.passed(message)
+        verdict = on_puback(event.code)
+        words = reason(event.code, event.text) if event.code >= 0x80 else event.text
+        state = await self._outbox.puback(message, event.code, words)
+        del self._board.flights[event.mid]
+        self.look()
+        sent = self._board.sent.get(message)
+        if verdict in (Puback.TAKEN, Puback.NO_SUBSCRIBER):
+            self._taken(message, sent, state, verdict)
+        elif sent is not None:
+            await self._not_taken(message, sent, verdict, words)
+
+    def _taken(self, message: str, sent: Sent | None, state: MessageState, verdict: Puback) -> None:
+        self._board.refused.discard(message)
+        if sent is not None:
+            sent.state = state
+            self._board.pauses.passed(sent.topic)
+            self._troubles.taken(sent.analyser, sent.topic, nobody=verdict is Puback.NO_SUBSCRIBER)
+        if self._options.confirm is Confirm.BROKER:
+            self._board.close(message)
+
+    async def _not_taken(self, message: str, sent: Sent, verdict: Puback, words: str) -> None:
+        self._board.give_back(message)
+        if verdict is Puback.NEVER:
+            await self._sender.block(message, "blocked", words)
+        elif verdict is Puback.TOPIC_REFUSED:
+            self._board.pauses.refused(sent.topic, message)
+            self._troubles.refused(sent.analyser, sent.topic, words)
+        elif sent.state in (MessageState.QUEUED, MessageState.AT_BROKER):
+            # What was rejected or filed before keeps that state, and the store its time.
+            sent.outlet.retries.again(sent.entry, Why.REFUSED)
+            self._board.refused.add(message)
+        if verdict is Puback.RECONNECT:
+            self._link.close()
+
+    async def _give_up_waiting(self) -> None:
+        for outlet in self._board.outlets.values():
+            for message in outlet.window.overdue():
+                sent = self._board.give_back(message)
+                outlet.window.give_back(message)
+                if sent is not None and sent.state in (MessageState.QUEUED, MessageState.AT_BROKER):
+                    outlet.retries.again(sent.entry, Why.UNANSWERED)
+                self.look()
+                await self._outbox.timed_out(message)
+
+    # Answers of the management system
+
+    async def answer(self, ack: AckMessage) -> None:
+        outcome = await self._outbox.answer(ack, self._options, jitter(self._rng))
+        if outcome.wrong is not None:
+            self._troubles.wrong_ack(outcome.wrong, outcome.analyser)
+            return
+        self._opened(ack.consumer)
+        if outcome.answer is Answer.RECEIVED:
+            return
+        if outcome.answer is Answer.FILED:
+            self._troubles.filed(outcome.analyser, ack.control_id)
+        elif outcome.state is MessageState.REJECTED:
+            self._troubles.rejected(outcome.analyser, ack.control_id)
+        self._board.close(ack.control_id)
+        self._suspicion.forget(ack.control_id)
+        self.look()
+
+    def foreign(self) -> None:
+        """Something on an acknowledgement topic that is no acknowledgement of ours."""
+        self._troubles.wrong_ack(Wrong.FOREIGN, "")
+
+    def _opened(self, consumer: str) -> None:
+        was_open = self._gate.is_open(consumer)
+        self._gate.answered(consumer)
+        if not was_open:
+            self.gate_moved(consumer)
+
+    def gate_moved(self, consumer: str) -> None:
+        """Results received while the management system was away are backlog, too."""
+        since = self._gate.closed_since(consumer)
+        self._troubles.gate(consumer, since)
+        if since is None:
+            self._board.outlets[consumer].fresh_since = self._clock.now()
+            self.look()

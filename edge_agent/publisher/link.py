@@ -1,0 +1,311 @@
+"""The way to the broker: which address, when to try again, what to subscribe, what the broker should hold about us.
+
+Promises: addresses are tried in their order, each round after a longer wait; another client with our id is not fought
+(one alarm, long waits); at every connect the birth is published under the session id of that connection's will;
+messages of ours that report on ourselves count against the same limit as results. Results may flow only once the
+broker was seen to deliver to us, or was seen not to: a nonce sent after subscribing comes back after the retained STATE
+of the management systems, so the gate is known before the first result goes.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from random import Random
+
+from paho.mqtt.properties import Properties
+
+from edge_agent.clock import Clock
+from edge_agent.monitor.alarms import Alarms
+from edge_agent.monitor.presence import Presence
+from edge_agent.publisher.backoff import delay
+from edge_agent.publisher.client import Connection
+from edge_agent.publisher.events import Cause, Connected, Ended, Event, PubackCame, Received, Subscribed
+from edge_agent.publisher.options import Broker, Confirm, MqttOptions
+from edge_agent.publisher.poison import Suspicion
+from edge_agent.publisher.proof import Proof, Proven
+from edge_agent.publisher.properties import json_properties
+from edge_agent.publisher.topics import HEALTH_EXPIRY_S, Topics
+from edge_agent.publisher.verdicts import TAKEOVER, Puback, on_puback, reason
+
+_log = logging.getLogger(__name__)
+
+STEADY_S = 30.0  # a connection that lived this long starts a new count of failures
+RECONNECT_CAP_S = 60.0
+TAKEOVER_S = 300.0
+TAKEOVER_CAP_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Note:
+    """One of our own messages, not a result."""
+
+    payload: bytes
+    retain: bool
+    expiry_s: int = 0
+
+
+class Link:
+    def __init__(
+        self,
+        options: MqttOptions,
+        presence: Presence,
+        alarms: Alarms,
+        suspicion: Suspicion,
+        proof: Proof,
+        clock: Clock,
+        rng: Random,
+        post: Callable[[Event], None],
+        wake: Callable[[], None],
+    ) -> None:
+        self.topics = Topics(options.prefix, options.site, options.gateway)
+        self.proof = proof
+        self.up = False
+        self.since: datetime | None = None
+        self.reason = "not connected yet"
+        self.maximum_packet: int | None = None
+        self._options = options
+        self._brokers = options.brokers
+        self._presence = presence
+        self._alarms = alarms
+        self._suspicion = suspicion
+        self._clock = clock
+        self._rng = rng
+        self._post = post
+        self._wake = wake
+        self._number = 0
+        self._connection: Connection | None = None
+        self._last_broker: Broker | None = None
+        self._session = ""
+        self._notes: dict[str, _Note] = {}
+        self._note_mids: dict[int, str] = {}
+        self._subscription: tuple[int | None, tuple[str, ...]] = (None, ())
+        self._index = 0
+        self._failures = 0
+        self._takeovers = 0
+        self._connected_at = 0.0
+        self._due: float | None = clock.monotonic()
+
+    # State others look at
+
+    @property
+    def url(self) -> str:
+        return str(self._connection.broker) if self._connection is not None else ""
+
+    @property
+    def may_deliver(self) -> bool:
+        return self.up and self.proof.proven is not Proven.UNKNOWN
+
+    @property
+    def room(self) -> int:
+        """How many more QoS 1 messages may be handed over: one in all while a message is under suspicion."""
+        if self._connection is None or not self.up:
+            return 0
+        if self._suspicion.one_at_a_time:
+            return 1 - min(1, self._connection.pending)
+        return self._connection.room
+
+    @property
+    def deadline(self) -> float | None:
+        times = [self._due] if self._connection is None else [self.proof.deadline if self.up else None]
+        return min((t for t in times if t is not None), default=None)
+
+    def is_current(self, connection: int) -> bool:
+        return self._connection is not None and self._connection.number == connection
+
+    # What happens
+
+    def tick(self) -> None:
+        """Open the next connection if it is time; send what we have to say about ourselves."""
+        if self._connection is None:
+            if self._due is not None and self._clock.monotonic() >= self._due:
+                self._open()
+            return
+        if self.up:
+            if self._clock.monotonic() - self._connected_at >= STEADY_S:
+                self._alarms.clear("session-taken")
+            self._ask()
+            self._flush()
+
+    def connected(self, event: Connected) -> bool:
+        """CONNACK. Whether the broker still knows our session, so that answers on their way will come."""
+        assert self._connection is not None
+        if event.code >= 0x80:
+            self.reason = reason(event.code, event.text)
+            return False
+        broker = self._connection.broker
+        session = event.session_present and self._last_broker in (None, broker)
+        self.up, self.since, self.reason = True, self._clock.now(), ""
+        self.maximum_packet = event.maximum_packet
+        self._connected_at = self._clock.monotonic()
+        self._last_broker = broker
+        self._connection.limit(event.receive_maximum)
+        _log.info("Connected to the broker %s.", broker)
+        self._alarms.clear("broker-down")
+        self.proof.connected()
+        self._subscribe()
+        self._birth()
+        return session
+
+    def subscribed(self, event: Subscribed) -> None:
+        mid, filters = self._subscription
+        if event.mid != mid:
+            return
+        refused = tuple(f for f, code in zip(filters, event.codes, strict=False) if code >= 0x80)
+        needed = tuple(f for f in refused if f not in self.topics.read_back())
+        self.proof.subscribed(needed)
+        self._judge_proof()
+
+    def note_answered(self, event: PubackCame) -> bool:
+        """A PUBACK; True if it was for one of our own messages."""
+        assert self._connection is not None
+        self._connection.answered(event.mid)
+        topic = self._note_mids.pop(event.mid, None)
+        if topic is None:
+            return False
+        if on_puback(event.code) is Puback.TOPIC_REFUSED:
+            self._alarms.raise_("broker-refused", topic=topic, reason=reason(event.code, event.text))
+        return True
+
+    def echoed(self, nonce: bytes) -> None:
+        self.proof.heard(nonce)
+        self._judge_proof()
+
+    def own_retained(self, message: Received) -> None:
+        """A retained message of ours as the broker holds it: cleared when it is no longer true."""
+        name = self.topics.own_name(message.topic)
+        if name is not None and message.payload and not self._presence.is_true(name):
+            self._notes[message.topic] = _Note(b"", retain=True)
+
+    def ended(self, event: Ended) -> bool:
+        """The connection is gone; True if it had been up."""
+        was_up, lived = self.up, self._clock.monotonic() - self._connected_at
+        if was_up or not self.reason or event.cause is not Cause.DROPPED:
+            self.reason = event.reason
+        where = self.url
+        self._connection, self.up, self.since = None, False, None
+        self._notes.clear()
+        self._note_mids.clear()
+        self.proof.disconnected()
+        self._schedule(event, was_up, lived)
+        if was_up:
+            _log.warning("The connection to the broker %s ended: %s.", where, self.reason)
+        else:
+            self._alarms.raise_("broker-down", reason=f"{where}: {self.reason}")
+        return was_up
+
+    def fact(self, name: str, payload: bytes) -> None:
+        """Something the broker should hold about us changed."""
+        if not self.up:
+            return
+        expiry = HEALTH_EXPIRY_S if name == "health" else 0
+        self._notes[self.topics.own(name)] = _Note(payload, retain=True, expiry_s=expiry)
+        if name.startswith("alarm/"):
+            self._say_state()
+        self._wake()
+
+    def say_state(self) -> None:
+        if self.up:
+            self._say_state()
+            self._flush()
+
+    def publish(self, topic: str, payload: bytes, properties: Properties | None) -> int | None:
+        assert self._connection is not None
+        return self._connection.publish(topic, payload, properties)
+
+    def acknowledge(self, message: Received) -> None:
+        """The PUBACK we owe, if the connection it is owed to still stands."""
+        if self._connection is not None and self._connection.number == message.connection:
+            self._connection.acknowledge(message)
+
+    def close(self) -> None:
+        """Give this connection up; ``Ended`` follows."""
+        if self._connection is not None:
+            self._connection.close()
+
+    def resume(self) -> None:
+        """Try again now, whatever was waited for: a person or a reload asks."""
+        self._takeovers = self._failures = 0
+        if self._connection is None:
+            self._due = self._clock.monotonic()
+
+    def say_offline(self) -> int | None:
+        """The last word of a clean stop; its packet id, None when there is nobody or no room to say it to."""
+        if self._connection is None or not self.up or self._connection.room < 1:
+            return None
+        last = self._presence.word("offline", self._session, self._clock.now())
+        return self._connection.publish(self.topics.state, last.encode(), json_properties(), retain=True)
+
+    # Steps
+
+    def _open(self) -> None:
+        self._number += 1
+        self._session = self._rng.randbytes(13).hex()
+        self._due = None
+        self.reason = ""
+        will = self._presence.word("lost", self._session, self._clock.now())
+        broker = self._brokers[self._index]
+        self._connection = Connection(self._number, broker, self._options, will.encode(), self.topics.state, self._post)
+        self._connection.open()
+
+    def _schedule(self, event: Ended, was_up: bool, lived: float) -> None:
+        now = self._clock.monotonic()
+        if event.code == TAKEOVER:
+            self._alarms.raise_("session-taken")
+            self._due = now + min(TAKEOVER_CAP_S, max(TAKEOVER_S, self._options.retry_max_s) * 2**self._takeovers)
+            self._takeovers = min(self._takeovers + 1, 10)
+            return
+        if was_up and lived >= STEADY_S:
+            self._failures = self._takeovers = 0
+            self._alarms.clear("session-taken")
+        self._index = 0 if was_up else (self._index + 1) % len(self._brokers)
+        if self._index == 0:
+            cap = min(RECONNECT_CAP_S, self._options.retry_max_s)
+            self._due = now + delay(self._failures, base_s=min(0.5, cap), cap_s=cap, rng=self._rng)
+            self._failures += 1
+        else:
+            self._due = now
+
+    def _subscribe(self) -> None:
+        assert self._connection is not None
+        names = self._options.consumer_names
+        wanted = [(self.topics.echo, False)]
+        if self._options.confirm is Confirm.APPLICATION:
+            wanted += [(self.topics.ack(name), False) for name in names]
+        wanted += [(self.topics.central_states(name), True) for name in names]
+        wanted += [(f, True) for f in self.topics.read_back()]
+        self._subscription = (self._connection.subscribe(wanted), tuple(f for f, _ in wanted))
+
+    def _birth(self) -> None:
+        self._notes.clear()
+        self._say_state()
+        for name, payload in self._presence.facts().items():
+            self.fact(name, payload)
+
+    def _say_state(self) -> None:
+        state = self._presence.state(self._session, self._clock.now())
+        self._notes[self.topics.state] = _Note(state.encode(), retain=True)
+
+    def _ask(self) -> None:
+        nonce = self.proof.ask()
+        if nonce is not None:
+            self._notes[self.topics.echo] = _Note(nonce, retain=False)
+        self._judge_proof()
+
+    def _judge_proof(self) -> None:
+        if self.proof.proven is Proven.NO:
+            self._alarms.raise_("subscription-unproven")
+        elif self.proof.proven is Proven.YES:
+            self._alarms.clear("subscription-unproven")
+
+    def _flush(self) -> None:
+        """Send our own messages, as far as there is room."""
+        while self._notes and self.room > 0:
+            topic = next(iter(self._notes))
+            note = self._notes.pop(topic)
+            assert self._connection is not None
+            properties = json_properties(note.expiry_s)
+            mid = self._connection.publish(topic, note.payload, properties, retain=note.retain)
+            if mid is None:
+                return
+            self._note_mids[mid] = topic

@@ -1,0 +1,300 @@
+"""Outbox to filed: one loop that joins the broker's connection, the gate, the windows and the store.
+
+Promises: whatever comes from the management system is acknowledged to the broker only after the store committed what it
+meant; one message, one topic, one consumer or one broker that misbehaves stops nothing else; a stop says `offline`.
+When storage fails, the connection is given up: what was not committed was not acknowledged and comes again. Does not
+own the store and does not decide what a result says.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from random import Random
+
+from edge_agent.clock import Clock
+from edge_agent.monitor.alarms import Alarms
+from edge_agent.monitor.presence import Presence
+from edge_agent.publisher import answers
+from edge_agent.publisher.delivery import Delivery
+from edge_agent.publisher.events import Connected, Ended, Event, PubackCame, Received, Subscribed
+from edge_agent.publisher.gate import BadStateError, Gate
+from edge_agent.publisher.link import Link
+from edge_agent.publisher.options import Confirm, MqttOptions
+from edge_agent.publisher.outbox import Outbox
+from edge_agent.publisher.poison import Suspicion
+from edge_agent.publisher.proof import TIMEOUT_S, Proof, Proven
+from edge_agent.publisher.troubles import Troubles
+from edge_agent.store.errors import RefusedError, StorageFailedError
+from edge_agent.store.thread import StoreThread
+
+_log = logging.getLogger(__name__)
+
+REVIEW_S = 60.0
+GOODBYE_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class PublisherStatus:
+    """For people: what is connected, and why nothing moves if nothing moves."""
+
+    connected: bool
+    url: str
+    since: datetime | None
+    reason: str  # why there is no connection
+    proven: Proven
+    gates: dict[str, datetime | None]  # consumer -> offline since; None = open
+    in_flight: int  # published, PUBACK not yet seen
+    unanswered: int  # slots held
+    weakness: str
+
+
+class Publisher:
+    """Built anywhere, run in one event loop; every method is called from that loop's thread."""
+
+    def __init__(
+        self,
+        options: MqttOptions,
+        store: StoreThread,
+        clock: Clock,
+        rng: Random,
+        alarms: Alarms,
+        presence: Presence,
+        *,
+        proof_timeout_s: float = TIMEOUT_S,
+        probe_s: float = 60.0,
+    ) -> None:
+        self._options = options
+        self._clock = clock
+        self._alarms = alarms
+        self._queue: asyncio.Queue[Event | None] = asyncio.Queue()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping = False
+        self._kicked = False
+        self._reviewed = clock.monotonic()
+        suspicion = Suspicion()
+        proof = Proof(clock, rng, proof_timeout_s)
+        self._gate = Gate(options.consumer_names, clock, probe_s)
+        self._link = Link(options, presence, alarms, suspicion, proof, clock, rng, self._post, self._wake)
+        self._troubles = Troubles(alarms, clock)
+        outbox = Outbox(store, clock)
+        self._delivery = Delivery(options, outbox, self._link, self._gate, suspicion, self._troubles, clock, rng)
+        presence.on_fact = self._link.fact
+
+    async def run(self) -> None:
+        """Deliver until `stop`; then say `offline`. Cancelling does the same."""
+        self._loop = asyncio.get_running_loop()
+        weakness = self._options.weakness()
+        if weakness:
+            self._alarms.raise_("weak-mode", reason=weakness)
+        try:
+            await self._restore()
+            while not self._stopping:
+                await self._step()
+        finally:
+            await self._goodbye()
+
+    def kick(self) -> None:
+        """Something was queued."""
+        self._delivery.look()
+        self._wake()
+
+    def stop(self) -> None:
+        self._stopping = True
+        self._wake()
+
+    def resume(self) -> None:
+        """Try the broker now, whatever was waited for."""
+        self._link.resume()
+        self._wake()
+
+    def say_state(self) -> None:
+        """What the agent is doing changed (starting, running, stopping)."""
+        self._link.say_state()
+
+    def status(self) -> PublisherStatus:
+        return PublisherStatus(
+            connected=self._link.up,
+            url=self._link.url,
+            since=self._link.since,
+            reason=self._link.reason,
+            proven=self._link.proof.proven,
+            gates={name: self._gate.closed_since(name) for name in self._options.consumer_names},
+            in_flight=self._delivery.in_flight,
+            unanswered=self._delivery.unanswered,
+            weakness=self._options.weakness(),
+        )
+
+    # The loop
+
+    async def _restore(self) -> None:
+        while not self._stopping:
+            try:
+                await self._delivery.restore()
+            except StorageFailedError:
+                await asyncio.sleep(1.0)  # the store's own alarm is up
+            else:
+                return
+
+    async def _step(self) -> None:
+        """Wait for something, take all of it, then publish what may go."""
+        batch = await self._next_batch()
+        try:
+            await self._take(batch)
+            self._link.tick()
+            await self._delivery.pump()
+            await self._review()
+        except StorageFailedError:
+            self._link.close()
+        except RefusedError as error:
+            _log.error("%s (%s)", error.sentence, error.code)
+
+    async def _next_batch(self) -> list[Event]:
+        batch = self._drain()
+        if not batch and not self._kicked:
+            try:
+                async with asyncio.timeout(self._wait_s()):
+                    first = await self._queue.get()
+                batch = [first] if first is not None else []
+            except TimeoutError:
+                return []
+            batch += self._drain()
+        self._kicked = False
+        return batch
+
+    def _drain(self) -> list[Event]:
+        batch: list[Event] = []
+        while not self._queue.empty():
+            item = self._queue.get_nowait()
+            if item is not None:
+                batch.append(item)
+        return batch
+
+    def _wait_s(self) -> float:
+        times = [self._reviewed + REVIEW_S, self._link.deadline]
+        times += [self._delivery.deadline()] if self._link.up else []
+        return max(0.0, min(t for t in times if t is not None) - self._clock.monotonic())
+
+    async def _take(self, batch: Sequence[Event]) -> None:
+        """Answers are taken together, so that the store commits them together; everything else in its order."""
+        together: list[Event] = []
+        for event in batch:
+            if not self._link.is_current(event.connection):
+                continue
+            if isinstance(event, PubackCame | Received):
+                together.append(event)
+                continue
+            await self._take_answers(together)
+            together = []
+            await self._take_one(event)
+        await self._take_answers(together)
+
+    async def _take_answers(self, events: Sequence[Event]) -> None:
+        jobs: list[Awaitable[None]] = []
+        for event in events:
+            if isinstance(event, PubackCame):
+                if not self._link.note_answered(event):
+                    jobs.append(self._guarded(self._delivery.puback(event)))
+            elif isinstance(event, Received):
+                jobs.append(self._guarded(self._received(event)))
+        await asyncio.gather(*jobs)
+        # Only now, after the commits, and in the order they came (MQTT 5.0 §4.6).
+        for event in events:
+            if isinstance(event, Received):
+                self._link.acknowledge(event)
+
+    async def _guarded(self, job: Awaitable[None]) -> None:
+        """One message the store refuses to hear about (purged, or another decision came first) stops nothing."""
+        try:
+            await job
+        except RefusedError as error:
+            _log.error("%s (%s)", error.sentence, error.code)
+
+    async def _take_one(self, event: Event) -> None:
+        if isinstance(event, Connected):
+            if event.code < 0x80:
+                await self._delivery.connected(self._link.connected(event))
+            else:
+                self._link.connected(event)
+        elif isinstance(event, Subscribed):
+            self._link.subscribed(event)
+        elif isinstance(event, Ended):
+            self._link.ended(event)
+            await self._delivery.disconnected(event)
+
+    async def _received(self, message: Received) -> None:
+        """A message to us, by its topic."""
+        topics = self._link.topics
+        if topics.is_down(message.topic) and message.retained:
+            self._troubles.retained(message.topic)
+        elif message.topic == topics.echo:
+            self._link.echoed(message.payload)
+        elif (consumer := topics.acking_consumer(message.topic)) is not None:
+            await self._acknowledged(message, consumer)
+        elif (instance := topics.central_instance(message.topic)) is not None:
+            self._state_heard(instance, message.payload)
+        elif message.retained:
+            self._link.own_retained(message)
+
+    async def _acknowledged(self, message: Received, consumer: str) -> None:
+        if self._options.confirm is Confirm.BROKER:
+            return  # an old subscription's: in this mode nothing is ever filed
+        ack = answers.read(message, consumer)
+        if ack is None or consumer not in self._options.consumer_names:
+            self._delivery.foreign()
+        else:
+            await self._delivery.answer(ack)
+
+    def _state_heard(self, instance: tuple[str, str], payload: bytes) -> None:
+        consumer, name = instance
+        if consumer not in self._options.consumer_names:
+            return
+        was_open = self._gate.is_open(consumer)
+        try:
+            self._gate.heard(consumer, name, payload)
+        except BadStateError as error:
+            _log.warning("The state of the management system %s cannot be read: %s.", consumer, error)
+        if self._gate.is_open(consumer) != was_open:
+            self._delivery.gate_moved(consumer)
+
+    async def _review(self) -> None:
+        """Every minute: people may have decided over messages we hold."""
+        if self._clock.monotonic() - self._reviewed < REVIEW_S:
+            return
+        self._reviewed = self._clock.monotonic()
+        await self._delivery.review()
+
+    async def _goodbye(self) -> None:
+        """Say offline, and hear that it was heard."""
+        until = self._clock.monotonic() + GOODBYE_S
+        last: int | None = None
+        while self._link.up and self._clock.monotonic() < until:
+            last = self._link.say_offline() if last is None else last
+            batch = await self._next_batch_until(until)
+            if last is not None and any(isinstance(e, PubackCame) and e.mid == last for e in batch):
+                break
+            await self._take(batch)
+        self._link.close()
+
+    async def _next_batch_until(self, until: float) -> list[Event]:
+        try:
+            async with asyncio.timeout(max(0.0, until - self._clock.monotonic())):
+                first = await self._queue.get()
+        except TimeoutError:
+            return []
+        return [*([first] if first is not None else []), *self._drain()]
+
+    # Called from a connection's thread
+
+    def _post(self, event: Event) -> None:
+        assert self._loop is not None
+        try:
+            self._loop.call_soon_threadsafe(self._queue.put_nowait, event)
+        except RuntimeError:  # the loop is closed: there is nobody left to tell
+            return
+
+    def _wake(self) -> None:
+        if not self._kicked:
+            self._kicked = True
+            self._queue.put_nowait(None)

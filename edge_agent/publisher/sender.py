@@ -1,0 +1,232 @@
+"""Which message goes to the broker next.
+
+Order of things: a message on trial for a refused topic, due retries, probes of closed gates, then the store's rows
+(STAT first, then oldest; images after values; one per specimen), and last, alone, a message under suspicion. Each row
+goes only into a free slot of its own share, so that backlog, retries and fresh results cannot starve each other.
+"""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+from edge_agent.clock import Clock
+from edge_agent.publisher.board import Board, Outlet, Sent
+from edge_agent.publisher.gate import Gate
+from edge_agent.publisher.link import Link
+from edge_agent.publisher.options import MqttOptions, Version
+from edge_agent.publisher.outbox import Outbox
+from edge_agent.publisher.poison import Suspicion
+from edge_agent.publisher.properties import packet_size, result_properties
+from edge_agent.publisher.retries import Waiting, Why
+from edge_agent.publisher.troubles import GRAPHICS, Troubles
+from edge_agent.publisher.window import Lane
+from edge_agent.states import MessageState
+from edge_agent.store.rows import OutboxRow
+
+_AT_A_TIME = 64  # rows asked of the store at once, whatever the window
+_LOOK_AGAIN_S = 5.0
+_AGAIN = (MessageState.QUEUED, MessageState.AT_BROKER, MessageState.REJECTED)
+
+
+class Sender:
+    def __init__(
+        self,
+        options: MqttOptions,
+        outbox: Outbox,
+        link: Link,
+        gate: Gate,
+        suspicion: Suspicion,
+        troubles: Troubles,
+        board: Board,
+        clock: Clock,
+    ) -> None:
+        self._options = options
+        self._outbox = outbox
+        self._link = link
+        self._gate = gate
+        self._suspicion = suspicion
+        self._troubles = troubles
+        self._board = board
+        self._clock = clock
+        self._next_due: float | None = None  # when the store has rejected or asked-for-again rows for us
+        self.look = True  # the store may have something for us
+
+    def deadline(self) -> float | None:
+        """When `pump` has something to do although nothing happened."""
+        times = [self._board.pauses.next_due(), self._gate.next_probe(), self._next_due]
+        for outlet in self._board.outlets.values():
+            times.append(outlet.window.deadline())
+            if outlet.window.room(Lane.RETRY) and self._gate.is_open(outlet.name):
+                times.append(outlet.retries.next_due())
+        return min((t for t in times if t is not None), default=None)
+
+    async def pump(self) -> None:
+        """Publish what may go now."""
+        await self._trial()
+        for outlet in self._board.outlets.values():
+            if self._gate.is_open(outlet.name):
+                await self._retry(outlet)
+            elif self._gate.probe_due(outlet.name):
+                await self._probe(outlet)
+        if self._next_due is not None and self._clock.monotonic() >= self._next_due:
+            self.look, self._next_due = True, None
+        if self.look:
+            await self._from_the_store()
+        if self._suspicion.one_at_a_time and self._link.room > 0:
+            await self._try_suspect()
+
+    async def block(self, message: str, code: str, words: str) -> None:
+        """It cannot pass as things are: out of the way, and seen."""
+        row = await self._outbox.block(message, code, words)
+        if row is not None:
+            self._troubles.blocked(row.analyser, message, code, words)
+        self._board.close(message)
+        self._suspicion.forget(message)
+        self.look = True
+
+    # Messages that were out before
+
+    async def _trial(self) -> None:
+        if self._link.room > 0:
+            message = self._board.pauses.on_trial()
+            if message is not None:
+                await self._send_again(message, None, Lane.RETRY)
+
+    async def _retry(self, outlet: Outlet) -> None:
+        while outlet.window.room(Lane.RETRY) > 0 and self._link.room > 0:
+            entry = outlet.retries.pop_due(self._may_go_again)
+            if entry is None:
+                return
+            await self._send_again(entry.id, entry, Lane.RETRY)
+
+    def _may_go_again(self, entry: Waiting) -> bool:
+        suspect = self._suspicion.one_at_a_time and entry.id in self._suspicion.suspects
+        return not suspect and not self._board.in_flight(entry.id)
+
+    async def _send_again(self, message: str, entry: Waiting | None, lane: Lane) -> None:
+        row, later_unanswered = await self._outbox.to_resend(message)
+        if row is None or row.state not in _AGAIN:
+            self._board.close(message)  # a person or another answer decided meanwhile
+            self._suspicion.forget(message)
+        elif later_unanswered and entry is not None:
+            # Message n of a specimen waits for the answer to n+1, which went after ten unanswered minutes.
+            self._board.outlet(row.route).retries.not_yet(entry)
+        else:
+            await self._publish(row, entry, lane)
+
+    async def _try_suspect(self) -> None:
+        """Everything else had its turn: the least suspect message goes alone."""
+        message = next(iter(self._suspicion.suspects))
+        if self._board.in_flight(message):
+            return
+        entries = [outlet.retries.remove(message) for outlet in self._board.outlets.values()]
+        self._board.give_back(message)
+        await self._send_again(message, next((e for e in entries if e is not None), None), Lane.RETRY)
+
+    async def _probe(self, outlet: Outlet) -> None:
+        """One message to a consumer that says it is offline: rather one that was out before than one more."""
+        if self._link.room < 1:
+            return
+        self._gate.probed(outlet.name)
+        entry = next((e for e in outlet.retries if self._may_go_again(e)), None)
+        if entry is not None:
+            outlet.retries.remove(entry.id)
+            await self._send_again(entry.id, entry, Lane.PROBE)
+            return
+        for row in await self._ready(_AT_A_TIME):
+            if self._board.outlet(row.route) is outlet and self._topic(row) not in self._board.pauses:
+                await self._publish(row, None, Lane.PROBE)
+                return
+
+    # Messages the store has queued
+
+    async def _from_the_store(self) -> None:
+        board = self._board
+        if not any(self._can_take(outlet) for outlet in board.outlets.values()):
+            return
+        board.parked = {m: name for m, name in board.parked.items() if not self._can_take(board.outlets[name])}
+        while self._link.room > 0:
+            limit = min(self._link.room, _AT_A_TIME)
+            rows = await self._ready(limit)
+            waits = await self._publish_all(rows)
+            self.look = waits or len(rows) == limit
+            if waits and len(rows) == limit:
+                await self._fresh({row.id for row in rows})
+            if waits or len(rows) < limit:
+                return
+
+    async def _fresh(self, seen: set[str]) -> None:
+        """The backlog has used up its share; rows received since have their own."""
+        since = [o.fresh_since for o in self._board.outlets.values() if o.fresh_since and self._can_take(o)]
+        if since and self._link.room > 0:
+            await self._publish_all(await self._ready(min(self._link.room, _AT_A_TIME), min(since), seen))
+
+    async def _ready(
+        self, limit: int, since: datetime | None = None, seen: Collection[str] = ()
+    ) -> Sequence[OutboxRow]:
+        suspects = self._suspicion.suspects if self._suspicion.one_at_a_time else ()
+        found = await self._outbox.ready(limit, since, {*seen, *suspects, *self._board.held_back()})
+        if found.next_due is not None:
+            wait = (found.next_due - self._clock.now()).total_seconds()
+            self._next_due = self._clock.monotonic() + max(_LOOK_AGAIN_S, wait)
+        return found.rows
+
+    async def _publish_all(self, rows: Sequence[OutboxRow]) -> bool:
+        """Whether some row has to wait for a slot of its share."""
+        waits = False
+        for row in rows:
+            outlet, topic = self._board.outlet(row.route), self._topic(row)
+            lane = _lane(row, outlet)
+            if topic in self._board.pauses:
+                self._board.pauses.keep(topic, row.id)
+            elif not self._can_take(outlet):
+                self._board.parked[row.id] = outlet.name
+            elif outlet.window.room(lane) < 1 or self._link.room < 1:
+                waits = True
+            else:
+                await self._publish(row, None, lane)
+        return waits
+
+    def _can_take(self, outlet: Outlet) -> bool:
+        return self._gate.is_open(outlet.name) and outlet.window.room(Lane.FRESH) > 0
+
+    def _topic(self, row: OutboxRow) -> str:
+        return self._link.topics.up(row.analyser, row.route)
+
+    # One message
+
+    async def _publish(self, row: OutboxRow, entry: Waiting | None, lane: Lane) -> None:
+        topic, outlet = self._topic(row), self._board.outlet(row.route)
+        replay = _replay(row, entry)
+        properties = None
+        if self._options.version is Version.V5:
+            properties = result_properties(row, replay, self._link.topics, outlet.name)
+        size, limit = packet_size(topic, row.payload, properties), self._link.maximum_packet
+        if limit is not None and size > limit:
+            # MQTT 5.0 §3.2.2.3.6: it must not be sent. An image never holds up the values of its specimen.
+            words = f"{size} bytes are more than the broker's maximum packet size of {limit}"
+            await self.block(row.id, GRAPHICS if row.graphics else "blocked", words)
+            return
+        mid = self._link.publish(topic, row.payload, properties)
+        if mid is None:  # the connection is gone: its end is on the way to us
+            if entry is not None:
+                outlet.retries.add(entry)
+            return
+        entry = entry or Waiting(row.id, Why.UNANSWERED, self._clock.monotonic(), 0)
+        self._board.flights[mid] = row.id
+        self._board.sent[row.id] = Sent(entry, outlet, row.analyser, topic, row.state)
+        outlet.window.take(row.id, lane)
+        self._outbox.note_published(row.id, replay)
+
+
+def _lane(row: OutboxRow, outlet: Outlet) -> Lane:
+    if row.state is not MessageState.QUEUED:
+        return Lane.RETRY  # rejected and due, or filed and asked for again by the analyser
+    old = outlet.fresh_since is not None and row.queued < outlet.fresh_since
+    return Lane.BACKLOG if old else Lane.FRESH
+
+
+def _replay(row: OutboxRow, entry: Waiting | None) -> str:
+    """The property ``replay``: what made this publication happen."""
+    if entry is None and row.replay in ("analyser", "operator"):
+        return row.replay
+    return "retry" if row.attempts or entry is not None else "original"

@@ -1,0 +1,160 @@
+"""The topic table: every topic of the contract with the management system, in one place.
+
+Documentation and the broker's access list are made from it. Nothing under ``up/`` or ``down/`` is ever retained, and
+no level ever carries anything of a patient.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from edge_agent.store.rows import Route
+
+HEALTH_EXPIRY_S = 180
+_WEEK_S = 7 * 86_400
+
+
+class Writer(StrEnum):
+    GATEWAY = "gateway"
+    CENTRAL = "central"
+    BOTH = "both"  # only echo: the gateway writes to itself
+
+
+@dataclass(frozen=True, slots=True)
+class TopicRow:
+    """One line. ``pattern`` hangs under {prefix}/{site}/{gateway}/; braces stand for exactly one level."""
+
+    pattern: str
+    writer: Writer
+    payload: str
+    retained: bool = False
+    expiry_s: int = 0  # 0 = never expires
+    note: str = ""
+    reads_back: bool = False  # the gateway reads its own retained messages, to clear what is no longer true
+
+
+_G, _C = Writer.GATEWAY, Writer.CENTRAL
+
+TOPICS: tuple[TopicRow, ...] = (
+    TopicRow("state", _G, "JSON", True, note="starting, ready, degraded, stopping, offline; the will says lost"),
+    TopicRow("info", _G, "JSON", True, note="versions, profiles and their revisions, hash of the configuration"),
+    TopicRow("health", _G, "JSON", True, HEALTH_EXPIRY_S, "every 60 s"),
+    TopicRow("alarm/{id}", _G, "JSON", True, note="an empty payload clears", reads_back=True),
+    TopicRow("analyser/{analyser}/state", _G, "JSON", True, note="one analyser's link", reads_back=True),
+    TopicRow("up/{analyser}/result", _G, "HL7 ER7", note="patient results"),
+    TopicRow("up/{analyser}/qc", _G, "HL7 ER7", note="control results"),
+    TopicRow("up/{analyser}/validation", _G, "HL7 ER7", note="results of an analyser not yet in production"),
+    TopicRow("up/{analyser}/query", _G, "HL7 QBP^Q11", note="a host query the gateway could not answer"),
+    TopicRow("up/{analyser}/order-reply", _G, "HL7 ORL^O34 or ACK"),
+    TopicRow("up/manifest", _G, "JSON", note="hourly, for reconciliation"),
+    TopicRow("up/event", _G, "JSON", note="audit facts without patient data"),
+    TopicRow("up/command-reply/{name}", _G, "JSON"),
+    TopicRow("down/ack/{consumer}", _C, "HL7 ACK", note="closes messages of that consumer's routes"),
+    TopicRow("down/reconcile", _C, "JSON", False, _WEEK_S, "what the management system misses"),
+    TopicRow("down/echo", Writer.BOTH, "nonce", note="proves a subscription"),
+    TopicRow("down/order/{analyser}", _C, "HL7 OML^O33", note="acknowledged after it is stored; also order/any"),
+    TopicRow("down/reply/{analyser}", _C, "HL7 RSP^K11 or OML^O33"),
+    TopicRow("down/command/{name}", _C, "JSON", False, 60, "only commands the site enabled"),
+)
+
+CENTRAL_STATE = (
+    "_central/{consumer}/{instance}/state"  # under {prefix}/; JSON {online, timestamp}, retained, and a will
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """The table's names for one gateway."""
+
+    prefix: str
+    site: str
+    gateway: str
+
+    @property
+    def root(self) -> str:
+        return f"{self.prefix}/{self.site}/{self.gateway}/"
+
+    @property
+    def state(self) -> str:
+        return self.root + "state"
+
+    @property
+    def echo(self) -> str:
+        return self.root + "down/echo"
+
+    def own(self, name: str) -> str:
+        """A topic of ours by its name under the root, such as "health" or "alarm/storage"."""
+        return self.root + name
+
+    def up(self, analyser: str, route: Route) -> str:
+        return f"{self.root}up/{analyser}/{route}"
+
+    def ack(self, consumer: str) -> str:
+        return f"{self.root}down/ack/{consumer}"
+
+    def acking_consumer(self, topic: str) -> str | None:
+        """Whose acknowledgement comes on ``topic``; None when it is not an acknowledgement topic of ours."""
+        start = self.root + "down/ack/"
+        name = topic.removeprefix(start)
+        return name if topic.startswith(start) and name and "/" not in name else None
+
+    def is_down(self, topic: str) -> bool:
+        return topic.startswith(self.root + "down/")
+
+    def own_name(self, topic: str) -> str | None:
+        """The name under the root of one of our retained topics, else None."""
+        name = topic.removeprefix(self.root)
+        return name if topic.startswith(self.root) and not name.startswith(("up/", "down/")) else None
+
+    def central_states(self, consumer: str) -> str:
+        """The filter for every instance of a management system."""
+        return f"{self.prefix}/_central/{consumer}/+/state"
+
+    def central_instance(self, topic: str) -> tuple[str, str] | None:
+        """(consumer, instance) of a management system's STATE topic."""
+        start = f"{self.prefix}/_central/"
+        levels = topic.removeprefix(start).split("/")
+        if not topic.startswith(start) or len(levels) != 3 or levels[2] != "state":
+            return None
+        return levels[0], levels[1]
+
+    def read_back(self) -> tuple[str, ...]:
+        """Filters of our own retained topics whose set changes: what is no longer true is cleared."""
+        return tuple(self.root + _wildcard(row.pattern) for row in TOPICS if row.reads_back)
+
+
+def access_list(prefix: str, consumer: str = "ivd") -> str:
+    """A Mosquitto access list for every gateway (user name = gateway id), one management system, and monitoring."""
+    return "\n".join([*_gateway_rules(prefix), "", *_consumer_rules(prefix, consumer), "", *_noc_rules(prefix)]) + "\n"
+
+
+def _gateway_rules(prefix: str) -> Iterator[str]:
+    yield "# gateways: %u is the user name, or the certificate's CN with use_identity_as_username true"
+    for row in TOPICS:
+        right = {Writer.GATEWAY: "write", Writer.CENTRAL: "read", Writer.BOTH: "readwrite"}[row.writer]
+        right = "readwrite" if row.reads_back else right
+        yield f"pattern {right} {prefix}/+/%u/{_wildcard(row.pattern)}"
+    yield f"pattern read {prefix}/{_wildcard(CENTRAL_STATE)}"
+
+
+def _consumer_rules(prefix: str, consumer: str) -> Iterator[str]:
+    yield f"# the management system {consumer!r}: reads what gateways say, writes answers and its own state"
+    yield f"user {consumer}"
+    for row in TOPICS:
+        if row.writer is Writer.GATEWAY:
+            yield f"topic read {prefix}/+/+/{_wildcard(row.pattern)}"
+        elif row.writer is Writer.CENTRAL:
+            yield f"topic write {prefix}/+/+/{_wildcard(row.pattern).replace('ack/+', f'ack/{consumer}')}"
+    yield f"topic readwrite {prefix}/_central/{consumer}/+/state"
+
+
+def _noc_rules(prefix: str) -> Iterator[str]:
+    yield "# monitoring staff: no results"
+    yield "user noc"
+    for row in TOPICS:
+        if row.retained:
+            yield f"topic read {prefix}/+/+/{_wildcard(row.pattern)}"
+
+
+def _wildcard(pattern: str) -> str:
+    return "/".join("+" if level.startswith("{") else level for level in pattern.split("/"))

@@ -1,0 +1,225 @@
+"""A real Mosquitto on a free loopback port, with the configuration a test asks for, that can be killed and come back.
+
+Only the process started here is ever ended. Certificates are made for the test and live in its temporary directory.
+"""
+
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+MOSQUITTO = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
+HOST = "127.0.0.1"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@dataclass
+class Authority:
+    """A certificate authority for one test."""
+
+    folder: Path
+    name: str = "ca"
+    key: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
+
+    def __post_init__(self) -> None:
+        subject = _name(f"test authority {self.name}")
+        self.certificate = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(subject)
+            .public_key(self.key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(_ago(days=2))
+            .not_valid_after(_ago(days=-30))
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .add_extension(_ca_usage(), critical=True)
+            .sign(self.key, hashes.SHA256())
+        )
+        self.file = self.folder / f"{self.name}.pem"
+        self.file.write_bytes(self.certificate.public_bytes(serialization.Encoding.PEM))
+
+    def issue(self, name: str, *, host: str = HOST, expired: bool = False) -> tuple[Path, Path]:
+        """(certificate, key) files with CN ``name``, valid for ``host``."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        start, end = (_ago(days=2), _ago(days=1)) if expired else (_ago(days=1), _ago(days=-10))
+        certificate = (
+            x509.CertificateBuilder()
+            .subject_name(_name(name))
+            .issuer_name(self.certificate.subject)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(start)
+            .not_valid_after(end)
+            .add_extension(x509.SubjectAlternativeName([_alternative(host)]), critical=False)
+            .sign(self.key, hashes.SHA256())
+        )
+        cert_file, key_file = self.folder / f"{name}-{self.name}.pem", self.folder / f"{name}-{self.name}.key"
+        cert_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        key_file.write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
+        )
+        return cert_file, key_file
+
+
+class Broker:
+    """One Mosquitto. ``extra`` are lines of its configuration; `restart` keeps port and configuration."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        extra: Sequence[str] = (),
+        acl: str = "",
+        users: dict[str, str] | None = None,
+        tls: tuple[Path, tuple[Path, Path]] | None = None,
+        client_certificates: bool = False,
+        port: int | None = None,
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.port = port or free_port()
+        self.tls = tls
+        self._log = folder / "mosquitto.log"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._acl = folder / "acl"
+        self._config = folder / "mosquitto.conf"
+        if acl:
+            self.set_acl(acl)
+        self._config.write_text("\n".join(self._lines(extra, users, client_certificates)) + "\n", encoding="utf-8")
+
+    @property
+    def url(self) -> str:
+        return f"{'mqtts' if self.tls else 'mqtt'}://{HOST}:{self.port}"
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text(encoding="utf-8") if self._log.exists() else ""
+
+    def start(self) -> "Broker":
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen([MOSQUITTO, "-c", str(self._config)], stdout=log, stderr=log)
+        self._await_listening()
+        return self
+
+    def kill(self) -> None:
+        """kill -9."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        self._end(signal.SIGTERM)
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+    def set_acl(self, acl: str) -> None:
+        self._acl.write_text(acl, encoding="utf-8")
+        self._acl.chmod(0o644)
+
+    def reload(self) -> None:
+        """SIGHUP: the access list is read again."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGHUP)
+
+    def _lines(self, extra: Sequence[str], users: dict[str, str] | None, client_certificates: bool) -> Iterator[str]:
+        yield from ("log_dest stderr", "log_type all", "log_timestamp false", "set_tcp_nodelay true", "user root")
+        yield f"listener {self.port} {HOST}"
+        if self.tls is not None:
+            authority, (cert_file, key_file) = self.tls
+            yield from (f"cafile {authority}", f"certfile {cert_file}", f"keyfile {key_file}", "tls_version tlsv1.3")
+        if client_certificates:
+            yield from ("require_certificate true", "use_identity_as_username true")
+        if users:
+            yield from ("allow_anonymous false", f"password_file {self._passwords(users)}")
+        else:
+            yield "allow_anonymous true"
+        if self._acl.exists():
+            yield f"acl_file {self._acl}"
+        yield from extra
+
+    def _passwords(self, users: dict[str, str]) -> Path:
+        file = self.folder / "passwords"
+        file.touch(mode=0o600)
+        for user, password in users.items():
+            subprocess.run(["mosquitto_passwd", "-b", str(file), user, password], check=True, capture_output=True)
+        return file
+
+    def _await_listening(self) -> None:
+        until = time.monotonic() + 10
+        while time.monotonic() < until:
+            assert self._process is not None
+            assert self._process.poll() is None, f"mosquitto ended: {self.log[-800:]}"
+            with socket.socket() as probe:
+                if probe.connect_ex((HOST, self.port)) == 0:
+                    return
+            time.sleep(0.01)
+        raise AssertionError("mosquitto does not listen")
+
+    def _end(self, how: signal.Signals) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(how)
+            self._process.wait(10)
+        self._process = None
+
+
+@contextmanager
+def running(broker: Broker) -> Iterator[Broker]:
+    broker.start()
+    try:
+        yield broker
+    finally:
+        broker.kill()
+
+
+def client_context(authority: Path) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=str(authority))
+
+
+def _ago(*, days: int) -> datetime:
+    return datetime.now(UTC) - timedelta(days=days)
+
+
+def _name(text: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+
+def _alternative(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
+
+
+def _ca_usage() -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=False,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=True,
+        crl_sign=True,
+        encipher_only=False,
+        decipher_only=False,
+    )
