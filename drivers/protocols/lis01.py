@@ -34,6 +34,7 @@ from drivers.protocols.lis01_events import (
 from drivers.protocols.lis01_frames import Cutter, Kind, Piece
 from drivers.protocols.lis01_numbers import NEW, REPEAT, Numbers
 from drivers.protocols.lis01_records import RecordEnds
+from drivers.protocols.lis01_sender import Sender, SenderEvent
 from drivers.protocols.lis01_table import TABLE, Signal, State
 
 __all__ = [
@@ -49,6 +50,8 @@ __all__ = [
     "Receiver",
     "Refused",
     "Repeated",
+    "Sender",
+    "SenderEvent",
     "Signal",
     "State",
 ]
