@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from edge_agent.clock import Clock
-from edge_agent.store.directory import database_files
+from edge_agent.store.directory import database_files, hidden_name
 from edge_agent.store.errors import StorageFailedError, StoreCorruptError, StoreLockedError, UnsafeSettingsError
 from edge_agent.store.receipt import Committed, Promise, Stored
 from edge_agent.store.times import to_us
@@ -71,7 +71,11 @@ class Database:
 
     def open(self) -> None:
         """Raises StoreLockedError, StoreCorruptError or UnsafeSettingsError; then nothing is open."""
+        self._refuse_orphaned_log()
         _create_private(self.path)
+        self._connect()
+
+    def _connect(self) -> None:
         self._connection = connect(self.path)
         try:
             self._set_up()
@@ -82,6 +86,12 @@ class Database:
             self.close_untouched()
             raise
         self.broken = ""
+
+    def _refuse_orphaned_log(self) -> None:
+        # SQLite would begin a new database and empty the log of the lost one: the newest results.
+        log = database_files(self.data_dir)[1]
+        if log.exists() and log.stat().st_size and not (self.path.exists() and self.path.stat().st_size):
+            raise StoreCorruptError("its log (-wal) is there without the database")
 
     def _set_up(self) -> None:
         # On a database with tables the first pragma would change nothing, but read it, and so open its log shared.
@@ -115,7 +125,7 @@ class Database:
         """
         if self._connection is None:
             return
-        hidden = self.path.with_name(self.path.name + ".closing")
+        hidden = hidden_name(self.path)
         self.path.rename(hidden)
         try:
             self.close()
@@ -126,7 +136,9 @@ class Database:
         """After a storage error: a new connection, which sees what really became durable."""
         self.in_group = False
         self.close()
-        self.open()
+        if not self.path.exists():
+            raise StorageFailedError("the database file is gone")  # never go on with an empty one
+        self._connect()
 
     def now_us(self) -> int:
         return to_us(self.clock.now())

@@ -23,11 +23,11 @@ _UNORDERED = frozenset({"data=writeback", "nobarrier", "barrier=0"})
 
 
 def prepare(data_dir: Path) -> None:
-    """Make the directory, for its owner alone, and make its name durable."""
+    """Make the directory, for its owner alone, and make its name durable. Others never get in; a group may."""
     if not data_dir.is_dir():
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         sync_directory(data_dir.parent)
-    data_dir.chmod(0o700)
+    data_dir.chmod(data_dir.stat().st_mode & 0o750)
 
 
 def sync_directory(directory: Path) -> None:
@@ -42,6 +42,18 @@ def sync_directory(directory: Path) -> None:
 def database_files(data_dir: Path) -> tuple[Path, Path, Path]:
     """The database, its write-ahead log and its shared memory: one unit, never to be taken apart."""
     return data_dir / DATABASE, data_dir / f"{DATABASE}-wal", data_dir / f"{DATABASE}-shm"
+
+
+def put_back(data_dir: Path) -> None:
+    """Undo what a crash during ``Database.close_untouched`` left."""
+    database = database_files(data_dir)[0]
+    hidden = hidden_name(database)
+    if hidden.exists() and not database.exists():
+        hidden.rename(database)
+
+
+def hidden_name(database: Path) -> Path:
+    return database.with_name(f"{database.name}.closing")
 
 
 class DirectoryLock:

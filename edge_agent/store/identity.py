@@ -8,6 +8,7 @@ behind after a power failure). Not promised: recognising a copy that was made wh
 block of ids, and put back after a power failure; even then no id is given out twice.
 """
 
+import contextlib
 import json
 import os
 import secrets
@@ -19,12 +20,15 @@ from pathlib import Path
 
 from edge_agent.store.connection import Database
 from edge_agent.store.directory import sync_directory
+from edge_agent.store.errors import StoreCorruptError
 from edge_agent.store.rows import Reserved
 from edge_agent.store.times import from_us
+from edge_agent.store.wal import Log
 
 FILE = "identity.json"
 WITNESS = "agent.witness"
 BLOCK = 1000
+_OLDER = "the database is older than this directory"
 _LETTERS = string.digits + string.ascii_uppercase
 
 
@@ -62,11 +66,19 @@ class Identity:
         self._durable = 0
         self._moved = False
 
+    def examine(self, log: Log) -> None:
+        """Before anything is written: an older database beside a log that cannot be read is damage, not a copy.
+
+        Raises StoreCorruptError.
+        """
+        if log.rest and self._why_new(self._read(), self._database.fact("identity")) == _OLDER:
+            raise StoreCorruptError("its log (-wal) cannot be read to the end")
+
     def settle(self) -> None:
         """At start, once the schema is there. Takes the identity up, or makes a new one and remembers the former."""
         known, found = self._read(), self._database.fact("identity")
-        commits, at = self._last_commit()
-        reason = self._why_new(known, found, commits)
+        _, at = self._last_commit()
+        reason = self._why_new(known, found)
         if reason:
             self.former = self._make_former(known, found, reason, at)
             self.text, last = self._new_identity(), 0
@@ -83,7 +95,7 @@ class Identity:
         self._database.on_commit = self._committed
         self._committed(*self._last_commit())
 
-    def _why_new(self, known: _Known | None, found: str, commits: int) -> str:
+    def _why_new(self, known: _Known | None, found: str) -> str:
         if not found:
             return "new"
         if known is None:
@@ -91,9 +103,8 @@ class Identity:
         if known.identity != found:
             return "identity.json belongs to another database"
         witness = _read_witness(self._database.data_dir / WITNESS)
-        if self._last() < known.reserved or (witness and witness[0] == found and witness[1] > commits):
-            return "the database is older than this directory"
-        return ""
+        behind = witness is not None and witness[0] == found and witness[1] > self._last_commit()[0]
+        return _OLDER if behind or self._last() < known.reserved else ""
 
     def _make_former(self, known: _Known | None, found: str, reason: str, at: int) -> Former | None:
         before = found or (known.identity if known else "")
@@ -132,7 +143,8 @@ class Identity:
         """After each COMMIT. Not synced: it only has to outlive the process."""
         if self._moved:
             self._durable, self._moved = self._last(), False
-        os.pwrite(self._witness, f"{self.text} {number:020d} {at:020d}\n".encode(), 0)
+        with contextlib.suppress(OSError):
+            os.pwrite(self._witness, f"{self.text} {number:020d} {at:020d}\n".encode(), 0)
 
     def _last(self) -> int:
         return int(self._database.fact("last_id") or 0)

@@ -20,7 +20,7 @@ class Retention:
     _database: Database
 
     def purge(self, *, filed_before: datetime, identities_before: datetime, step_rows: int = 200) -> int:
-        """One step; how many rows went. 0 = nothing is left to take.
+        """One step; how many rows went or pages were given back. 0 = nothing is left to do.
 
         ``filed_before``: a transmission goes when its last message was filed before. ``identities_before``: what
         recognises repeats, and the audit chain's beginning, go when older.
@@ -31,9 +31,7 @@ class Retention:
                 removed += self._identities(to_us(identities_before), step_rows - removed)
             if removed < step_rows:
                 removed += self._chain(to_us(identities_before), step_rows - removed)
-            if removed == 0:
-                self._shrink()
-        return removed
+            return removed or self._shrink()
 
     def _transmissions(self, before: int, limit: int) -> int:
         removed = 0
@@ -89,7 +87,9 @@ class Retention:
         self._database.set_fact("audit_base", f"{entry} {hash_.hex()}")
         return self._database.execute("DELETE FROM audit WHERE entry <= ?", (entry,)).rowcount
 
-    def _shrink(self) -> None:
+    def _shrink(self) -> int:
         free: int = self._database.value("PRAGMA freelist_count")
-        if free > FREE_PAGES_KEPT:
-            self._database.rows(f"PRAGMA incremental_vacuum({min(_PAGES_PER_STEP, free - FREE_PAGES_KEPT)})")
+        pages = max(min(_PAGES_PER_STEP, free - FREE_PAGES_KEPT), 0)
+        if pages:
+            self._database.rows(f"PRAGMA incremental_vacuum({pages})")
+        return pages

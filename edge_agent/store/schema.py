@@ -9,6 +9,7 @@ import sqlite3
 from importlib import resources
 
 from edge_agent.store.connection import APPLICATION_ID, Database
+from edge_agent.store.directory import sync_directory
 from edge_agent.store.errors import StorageFailedError, StoreCorruptError, StoreTooNewError
 
 Migration = tuple[int, str]
@@ -38,6 +39,11 @@ def check(database: Database) -> None:
     known = migrations()[-1][0]
     if version > known:
         raise StoreTooNewError(version, known)
+
+
+def is_new(database: Database) -> bool:
+    """Whether no migration was applied yet."""
+    return _version(database)[1] == 0
 
 
 def migrate(database: Database, steps: list[Migration] | None = None) -> None:
@@ -82,6 +88,7 @@ def back_up(database: Database, version: int) -> None:
     finally:
         copy.close()
     partial.rename(target)
+    sync_directory(database.data_dir)
 
 
 def _version(database: Database) -> tuple[int, int]:

@@ -18,15 +18,16 @@ from edge_agent.store.audit import Audit
 from edge_agent.store.connection import Database
 from edge_agent.store.conversion import Conversion
 from edge_agent.store.delivery import Delivery
-from edge_agent.store.directory import DirectoryLock, prepare, refuse_unsafe
+from edge_agent.store.directory import DirectoryLock, database_files, prepare, put_back, refuse_unsafe
 from edge_agent.store.disk import MB, Disk
-from edge_agent.store.errors import StorageFailedError
+from edge_agent.store.errors import StorageFailedError, StoreCorruptError
 from edge_agent.store.group import Outcome, run_group
 from edge_agent.store.held import Held
 from edge_agent.store.identity import Former, Identity, random_identity
 from edge_agent.store.intake import Intake
 from edge_agent.store.outbox import Outbox
 from edge_agent.store.retention import Retention
+from edge_agent.store.wal import read_log
 
 Job = Callable[["Store"], Any]
 
@@ -64,6 +65,7 @@ class Store(Intake, Conversion, Held, Outbox, Delivery, Audit, Retention):
         try:
             if not allow_unsafe:
                 refuse_unsafe(data_dir)
+            put_back(data_dir)
             identity = _start(database, new_identity)
         except BaseException:
             database.close()
@@ -109,9 +111,12 @@ class Store(Intake, Conversion, Held, Outbox, Delivery, Audit, Retention):
 
     def reopen(self) -> None:
         """After a storage error: a new connection, and a COMMIT to prove it. Raises StorageFailedError, OpenError."""
-        if "SQLITE_FULL" in self._database.broken or self._disk.free_bytes() < MB:
+        why = self._database.broken
+        if "SQLITE_FULL" in why or self._disk.free_bytes() < MB:
             self._disk.release()
         self._database.reopen()
+        if "CORRUPT" in why or "NOTADB" in why:
+            schema.check(self._database)
         self.prove()
 
     def prove(self) -> None:
@@ -134,15 +139,20 @@ class Store(Intake, Conversion, Held, Outbox, Delivery, Audit, Retention):
 
 
 def _start(database: Database, new_identity: Callable[[], str]) -> Identity:
+    log = read_log(database_files(database.data_dir)[1])
+    if log.damaged:
+        raise StoreCorruptError("its log (-wal) has bad frames before good ones")
     database.open()
+    identity = Identity(database, new_identity)
     try:
         schema.check(database)
+        if not schema.is_new(database):
+            identity.examine(log)
     except BaseException:
         # A damaged store is evidence: database and log stay as they were found, together.
         database.close_untouched()
         raise
     schema.migrate(database)
-    identity = Identity(database, new_identity)
     identity.settle()
     if identity.former is not None:
         former = identity.former

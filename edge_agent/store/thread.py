@@ -143,7 +143,7 @@ class StoreThread:
         while self._urgent and len(taken) < GROUP_MAX:
             yield self._take(self._urgent, taken)
         end = monotonic() + (SLICE_S if taken else STEP_S)
-        while self._later and len(taken) < GROUP_MAX:
+        while self._later:
             yield self._take(self._later, taken)
             if self._urgent or monotonic() >= end:
                 return
