@@ -35,7 +35,7 @@ class InterpretationError(DriverError):
 
 
 class OptionError(DriverError):
-    """A link or record option has a value nobody knows: a mistake of a profile or of our code, found at construction."""
+    """A link or record option has a value nobody knows: a mistake of a profile or of our code."""
 
 
 class LinkMisuseError(DriverError):

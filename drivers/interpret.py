@@ -2,8 +2,8 @@
 
 What it promises: for any message it returns a report, and every R record of the message is in it: as an observation,
 as a comment or status a rule made of it, or among the unread. Where something cannot be told, the observation, the
-specimen or the whole message carries a hold. Results hang under the latest O and P (LIS02-A2 4.1); an O or P that cannot
-be decoded takes the results after it out of the reach of the specimen before it.
+specimen or the whole message carries a hold. Results hang under the latest O and P (LIS02-A2 4.1); an O or P that
+cannot be decoded takes the results after it out of the reach of the specimen before it.
 
 What it does not: it never carries a time, an id or a status from one record over to another, parses no number, and
 judges no plausibility. Whether a message that broke off may be published is the pipeline's to decide.
@@ -153,7 +153,6 @@ class _Walk:
         """Hold what the record belongs to, and never let the results behind it fall to the specimen before it."""
         hold = Hold("undecodable", f"record {record.index + 1}, {self.profile.text.charset}")
         letter = _letter(record)
-        self.notes.add(record, letter or "?", "undecodable")
         if letter in ("H", "Q"):
             self.holds.append(hold)
         elif letter == "P":
@@ -163,7 +162,9 @@ class _Walk:
             self._under().holds.append(hold)
         elif letter in ("C", "M"):
             self._undecodable_remark(hold)
-        elif letter != "L":
+        elif letter == "L":
+            self.notes.add(record, "L", "undecodable")
+        else:
             # an O, or a letter that cannot be read: it may belong to what came before, or begin another specimen
             if letter != "O" and self.order is not None:
                 self.order.holds.append(hold)

@@ -92,6 +92,8 @@ def _order(reader: Reader, chain: Chain, draft: OrderDraft) -> Order:
 
 def _settled(draft: ResultDraft) -> Observation:
     seen = draft.observation
+    if not draft.comments and not draft.flags and len(draft.records) == 1:
+        return seen
     reason = draft.reason or seen.no_result
     if not reason and not seen.value and seen.kind is Kind.RESULT and draft.comments:
         # an empty value whose comment says why (field practice: only a C record tells)

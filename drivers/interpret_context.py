@@ -58,7 +58,7 @@ class Reader:
     def first(self, paths: Iterable[Path], chain: Chain) -> str:
         """The first text that is not empty."""
         for path in paths:
-            text = self.text(path, chain)
+            text = self.clean(read(path, chain.get(path.record)))
             if text:
                 return text
         return ""

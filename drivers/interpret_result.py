@@ -55,7 +55,7 @@ def flags_of(reader: Reader, chain: Chain) -> tuple[str, ...]:
     table = reader.profile.result.flags
     for path in table.path:
         record = chain.get(path.record)
-        if record is None:
+        if record is None or not record.field(path.field):
             continue
         found = [reader.clean(text) for text in _parts(reader, record, path.field, table.split, chain)]
         found = [table.map.get(text, text) for text in found if text]

@@ -67,9 +67,20 @@ def read(path: Path, record: Record | None) -> str:
     A whole field loses the component and repeat delimiters at its end: empty parts at the end need none (LIS02-A2
     5.4.7), so ``NOT DETECTED^`` and ``NOT DETECTED`` say the same.
     """
-    if record is None or record.type != path.record:
+    if record is None or record.type != path.record or path.field > len(record.fields):
         return ""
-    if path.component is not None or path.repeat:
-        return record.get(path.field, path.component, path.repeat or 1)
-    marks = record.delimiters
-    return unescape(record.field(path.field).rstrip(marks.component + marks.repeat), marks, record.escapes)
+    text, marks = record.fields[path.field - 1], record.delimiters
+    if not text:
+        return ""
+    if path.component is None and not path.repeat:
+        text = text.rstrip(marks.component + marks.repeat)
+    else:
+        if path.repeat or marks.repeat in text:
+            text = _nth(text.split(marks.repeat), path.repeat or 1)
+        if path.component is not None:
+            text = _nth(text.split(marks.component), path.component)
+    return unescape(text, marks, record.escapes) if marks.escape in text else text
+
+
+def _nth(parts: list[str], n: int) -> str:
+    return parts[n - 1] if n <= len(parts) else ""

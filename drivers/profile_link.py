@@ -1,6 +1,8 @@
 """The tables of a profile about bytes: link, MLLP, layout, text, records."""
 
 import codecs
+from collections.abc import Callable
+from functools import cached_property
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, field_validator
@@ -114,8 +116,14 @@ class Text(SourcedTable):
             raise ValueError(f'no character set is called "{value}"') from error
         return value
 
-    def clean(self, value: str) -> str:
-        return value.strip(" ") if self.strip == "outer" else value
+    @cached_property
+    def clean(self) -> Callable[[str], str]:
+        """The rule for blanks around a text, as a function."""
+        return _without_outer_blanks if self.strip == "outer" else str
+
+
+def _without_outer_blanks(text: str) -> str:
+    return text.strip(" ")
 
 
 class Records(SourcedTable):

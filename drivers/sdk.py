@@ -67,7 +67,8 @@ class Device:
     ) -> tuple[list[tuple[lis02.Message, Report]], tuple[Hold, ...]]:
         """Joined frame texts -> a report per message, and holds for what belongs to none.
 
-        ``saved_only`` reads of each message just what its sender may presume saved (LIS02-A2 §4.2.1). Raises ``InterpretationError`` only for a defect of ours; its text names no content.
+        ``saved_only`` reads of each message just what its sender may presume saved (LIS02-A2 §4.2.1). Raises
+        ``InterpretationError`` only for a defect of ours; its text names no content.
         """
         reading = lis02.read(text, self._options)
         messages = [_saved(m) if saved_only else m for m in reading.messages]
