@@ -85,15 +85,17 @@ class Questions:
         if self.store.failed is not None:
             return {
                 "messages": {},
+                "converting": False,
                 "oldest_unfiled": "",
                 "store": {"ok": False, "text": self.store.failed},
                 "analysers": [self._analyser(link, None) for link in self.links],
             }
-        counts, identity, free, head = await self._read(
-            lambda s: (s.counts(), s.identity, s.disk_free_mb(), s.audit_head())
+        counts, identity, free, head, converting = await self._read(
+            lambda s: (s.counts(), s.identity, s.disk_free_mb(), s.audit_head(), bool(s.next_unconverted(1)))
         )
         return {
             "messages": {state.value: count for state, count in counts.messages.items()},
+            "converting": converting,
             "oldest_unfiled": shown(counts.oldest_unfiled),
             "store": {
                 "ok": True,

@@ -1,0 +1,45 @@
+"""`edge-agent trace` shows the whole way of a filed message, from wire bytes to receipt."""
+
+from pathlib import Path
+
+import pytest
+from end_to_end import plain_sender
+from end_to_end.lab import Bench, running_agent, running_broker, until
+from end_to_end.test_kills import nothing_waits
+
+from simulators.central import Central, CentralOptions
+
+pytestmark = pytest.mark.broker
+
+WIRE = Path(__file__).parents[2] / "drivers/devices/lis02_generic/samples/worked_example/wire.bin"
+
+
+def test_a_filed_message_is_traced_from_bytes_to_receipt(tmp_path: Path) -> None:
+    bench = Bench("gen1", "lis02_generic")
+    with (
+        running_broker(tmp_path / "broker") as broker,
+        running_agent(tmp_path / "agent", broker.url, [bench]) as agent,
+        Central(CentralOptions(broker.url, validate="none")) as central,
+    ):
+        plain_sender.send("127.0.0.1", bench.port, WIRE.read_bytes())
+        until(lambda: list(central.ledger.filings(filed_only=True)) and nothing_waits(agent), 30, "filed")
+        [filing] = central.ledger.filings(filed_only=True)
+        traced = agent.command("trace", filing.msh10)
+        assert traced.returncode == 0, traced.stderr
+        print(traced.stdout)
+        text = traced.stdout
+        # the frame with the result, exactly as it stands in standards on LIS01 (checksum 64)
+        assert (
+            "<STX>4R|1|^^^GLU|<0.3|mmol/L|3.9 to 5.6|<||F||jd|20240301101000|20240301101200|AN-200<CR><ETX>64<CR><LF>"
+            in text
+        )
+        order = ["wire", "records", "report", f"message {filing.msh10}", "HL7", "attempts", "receipt  filed"]
+        places = [text.index(part) for part in order]
+        assert places == sorted(places)
+        assert "GLU = <0.3 mmol/L" in text
+        assert "OBX|1|SN|GLU" in text
+        assert "published" in text
+        assert "AA" in text
+        by_specimen = agent.command("trace", "498151", "--json")
+        assert filing.msh10 in by_specimen.stdout
+        assert agent.command("trace", "no-such-thing").returncode == 1
