@@ -68,7 +68,7 @@ def messages(
     """
     if specimen.holds or not specimen.id:
         raise HeldError("A specimen that is held or has no id was given for a message.")
-    context = Context(coding, report.sender, envelope.timezone, specimen.type)
+    context = Context(coding, report.sender, envelope.timezone, specimen.type, envelope.analyser)
     message = values.Message(
         header=_header(envelope),
         specimen=_specimen(specimen, context),
@@ -202,13 +202,13 @@ def _unplaced(specimen: Specimen, zone: ZoneInfo, *, plain: bool) -> Iterator[st
 
 def _order(order: Order, context: Context, observations: list[Observation]) -> Iterator[values.Order]:
     """One OBR where the order names one test; else one per run of consecutive observations of the same test."""
-    remarks = comments(order.comments)
+    remarks = (*comments(order.comments), *own_notes(_unknown_priority(order.priority)))
     for service, members in _services(order, observations):
         yield values.Order(
             service=local(service, context.coding.test(service).name, context.coding.system),
             observations=tuple([observation(o, order.report_type, context) for o in members]),
             placer=order.placer,
-            priority=_priority(order.priority, context.coding.system),
+            priority=_priority(order.priority),
             notes=remarks,
         )
         remarks = ()
@@ -222,8 +222,11 @@ def _services(order: Order, observations: list[Observation]) -> Iterator[tuple[s
         yield order.codes[0], observations
 
 
-def _priority(sent: str, code_system: str) -> values.Coded:
+def _priority(sent: str) -> values.Coded:
     """TQ1-9: HL7 table 0485 has the letters of LIS02-A2 O.6 with the same meaning."""
-    if not sent:
-        return values.NOTHING
-    return local(sent, "", "HL70485" if sent in PRIORITIES else code_system)
+    return local(sent, "", "HL70485") if sent in PRIORITIES else values.NOTHING
+
+
+def _unknown_priority(sent: str) -> Iterator[str]:
+    if sent and sent not in PRIORITIES:
+        yield f"priority as sent: {sent}"

@@ -17,6 +17,7 @@ from edge_agent.to_hl7_value import Typed, flag, typed_value, unit
 from hl7 import values
 from hl7.errors import Hl7Error
 from hl7.tables import NATURES
+from hl7.text import NULL
 
 GATEWAY = "O"  # NTE-2, HL7 table 0105: other
 _SOURCES = {"P": "P", "L": "L", "I": "L", "": "L"}  # LIS02-A2 C.3 -> 0105; the laboratory's side is L
@@ -43,6 +44,7 @@ class Context:
     sender: Sender
     timezone: ZoneInfo
     specimen_type: str
+    analyser: str  # the site's id of it
 
 
 def observation(o: Observation, report_type: str, context: Context) -> values.Observation:
@@ -57,9 +59,9 @@ def observation(o: Observation, report_type: str, context: Context) -> values.Ob
         type=typed.type,
         value=typed.components,
         run=o.run,
-        unit=unit(o.unit, test.ucum, context.coding.system),
+        unit=values.NOTHING if typed.type == "ED" else unit(o.unit, test.ucum, context.coding.system),
         range=o.range,
-        flags=tuple([flag(f, context.coding.system) for f in o.flags if f]),
+        flags=tuple([flag(f, context.coding.system) for f in o.flags if f not in ("", NULL)]),
         nature=_nature(o.nature),
         observers=o.operators,
         devices=_devices(o, context),
@@ -113,17 +115,16 @@ def _status(o: Observation, typed: Typed, report_type: str, coding: Coding) -> s
 def _identifier(o: Observation, test: Test, code_system: str) -> values.Coded:
     """OBX-3: the analyser's own code first. Then LOINC, or for what belongs to a result its class in LAW.
 
-    A component tells results of one test apart (copies and their logarithm), so it is part of the code,
-    ``code:component``: who files by OBX-3.1 must not take the second for a new value of the first.
+    A component tells results of one test apart (copies and their logarithm): it is said in the text, for the code stays
+    as sent. LOINC tells them apart for machines where the profile has a row for each.
     """
-    code = f"{o.code}:{o.component}" if o.component else o.code
-    name = test.name or o.name
+    name = " ".join([part for part in (test.name or o.name, o.component) if part])
     if o.kind is Kind.RESULT:
         standard = (test.loinc, test.loinc_name, "LN") if test.loinc else ("", "", "")
-        return values.Coded(code, name, code_system, *standard)
+        return values.Coded(o.code, name, code_system, *standard)
     picture = o.graphic is not None and o.graphic.media_type == "IM" and o.kind is Kind.GRAPHIC
     supplemental = _IMAGE if picture else _SUPPLEMENTAL[o.kind]
-    return values.Coded(code, name, code_system, *supplemental, "IHELAW")
+    return values.Coded(o.code, name, code_system, *supplemental, "IHELAW")
 
 
 def _nature(sent: str) -> tuple[str, ...]:
@@ -133,7 +134,7 @@ def _nature(sent: str) -> tuple[str, ...]:
 def _devices(o: Observation, context: Context) -> tuple[values.Device, ...]:
     """OBX-18: model, serial number, and the module that measured (R.14) where it is neither."""
     maker, sender = context.coding.manufacturer, context.sender
-    model = context.coding.model or sender.name
+    model = context.coding.model or sender.name or context.analyser
     module = "" if o.instrument in (model, sender.name, sender.serial) else o.instrument
     return tuple([values.Device(id_, maker) for id_ in (model, sender.serial, module) if id_])
 

@@ -93,14 +93,17 @@ def _wall(digits: str, zone: tzinfo) -> datetime | None:
 
 
 def _day(digits: str, wall: datetime) -> Moment:
-    """A date alone. On the day the clocks change it has two offsets, and says nothing wrong without one."""
-    moments = (wall, wall.replace(fold=1), wall.replace(hour=23, minute=59))
-    offsets = {at.utcoffset() for at in moments}
-    return Moment(digits if len(offsets) > 1 else digits + f"{wall:%z}")
+    """A date alone, with the offset its day starts with; without one where that midnight is the hour of the change."""
+    return Moment(digits + f"{wall:%z}" if _has_one_offset(wall) else digits)
 
 
 def _with_offset(body: str, digits: str, wall: datetime) -> Moment:
     # A repeated or skipped hour: either offset would be a guess, and an hour wrong half of the time.
-    if wall.utcoffset() != wall.replace(fold=1).utcoffset():
-        return Moment(digits[:8], complete=False)
+    if not _has_one_offset(wall):
+        return Moment(_day(digits[:8], wall.replace(hour=0, minute=0, second=0)).text, complete=False)
     return Moment(body + f"{wall:%z}")
+
+
+def _has_one_offset(wall: datetime) -> bool:
+    """False in the hour that a clock change makes happen twice, and in the one it skips."""
+    return wall.utcoffset() == wall.replace(fold=1).utcoffset()

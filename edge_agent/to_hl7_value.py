@@ -7,7 +7,7 @@ declared in the test's value map              CE     code^text as sent^local sys
 1:128   <1/8   with kind titre                SN     ^1^:^128
 2-20   with kind range                        SN     ^2^-^20
 7,41   where a decimal comma is declared      NM     7.41, and a note keeps 7,41
-anything else: > 500  1E5  1,234  .5  5.  1+  ST     as sent (TX above 199 characters)
+anything else: > 500  1E5  1,234  .5  5.  1+  ST     as sent (TX above 199 characters as written)
 
 NM is what every reader of HL7 takes as a number: an optional sign, digits, and a point with digits on both sides, 16
 characters in all (HL7 2.5.1 §2.A.47 and its length). Its wording would let ``.5`` and ``5.`` pass, yet common readers
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 from drivers import coding
 from hl7.tables import ABNORMAL_FLAGS
-from hl7.text import NULL
+from hl7.text import NULL, escape
 from hl7.values import NOTHING, Coded
 
 _COMPARATORS = ("<=", ">=", "<>", "<", ">", "=")  # longest first; HL7 2.5.1 §2.A.68
@@ -56,19 +56,16 @@ def is_number(text: str) -> bool:
 
 
 def unit(sent: str, ucum: str, code_system: str) -> Coded:
-    """OBX-6: the unit as sent, and its UCUM name where a table gives one; empty when neither is there."""
-    if sent == NULL:
-        return Coded(NULL)
+    """OBX-6: the unit as sent, and its UCUM name where a table gives one. UCUM alone where the profile's source says
+    what an absent unit means; nothing where nobody says."""
     standard = (ucum, "", "UCUM") if ucum else ("", "", "")
-    if sent:
-        return Coded(sent, sent, code_system, *standard)
-    return Coded("", "", "", *standard) if ucum else NOTHING
+    if sent in ("", NULL):
+        return Coded(*standard) if ucum else NOTHING
+    return Coded(sent, sent, code_system, *standard)
 
 
 def flag(sent: str, code_system: str) -> Coded:
     """One repetition of OBX-8: HL7 table 0078 where the letters are in it, else the analyser's own."""
-    if sent == NULL:
-        return Coded(NULL)
     return Coded(sent, "", "HL70078" if sent in ABNORMAL_FLAGS else code_system)
 
 
@@ -99,7 +96,7 @@ def _structured(text: str, kind: str) -> tuple[str, ...]:
 
 
 def _text(text: str) -> Typed:
-    return Typed("ST" if len(text) <= _ST_LENGTH else "TX", (text,))
+    return Typed("ST" if len(escape(text)) <= _ST_LENGTH else "TX", (text,))
 
 
 def _coded_value(text: str, values: Mapping[str, str], code_system: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""ORU^R01^ORU_R01, HL7 2.5.1, in the plain form of the base standard, for systems without LAW.
+"""ORU^R01^ORU_R01, HL7 2.5.1, for systems that know no OUL^R22. Its results are written as in LAW.
 
 It has no place for a container or a control's lot, and none for notes on the message: the caller puts those on the
 first order.

@@ -1,7 +1,7 @@
 """The segments that the result messages share, each a finished line without its CR.
 
-Fields that LAW does not use are left empty (IHE LAB-29). Where LAW and the base standard want different forms, the
-caller says which with ``law``: LAW pre-adopts OBX-8 as CWE and OBX-29 from later versions.
+Fields that LAW does not use are left empty (IHE LAB-29). OBX is the same in both messages: LAW's, with OBX-8 as CWE
+and OBX-29 from later versions of HL7, so that a receiver reads one kind of result.
 """
 
 from hl7.text import NULL, composite, escape, segment
@@ -111,16 +111,16 @@ def devices(values: tuple[Device, ...]) -> str:
 
 
 def obx(o: Observation, number: int, *, law: bool) -> str:
-    """One result. OBX-14 stays empty: it is the specimen's time, OBX-19 the analysis'. LAW does not use OBX-10."""
+    """One result. OBX-14 stays empty: it is the specimen's time, OBX-19 the analysis'. ``law`` leaves out OBX-10."""
     unit = coded(o.unit)
-    flags = "~".join([coded(flag) if law else escape(flag.code) for flag in o.flags])
+    flags = "~".join([coded(flag) for flag in o.flags])
     observers = "~".join([escape(observer) for observer in o.observers]).rstrip("~")
     nature = "" if law else "~".join(o.nature)
-    line = (
+    return (
         f"OBX|{number}|{o.type}|{coded(o.code)}|{escape(o.run)}|{composite(o.value)}|{unit}|{escape(o.range)}|{flags}||"
         f"{nature}|{o.status}|||||{observers}||{devices(o.devices)}|{o.analysed}"
+        "||||||||||RSLT"
     )
-    return f"{line}||||||||||RSLT" if law else line.rstrip("|")
 
 
 def results(order: Order, *, law: bool) -> list[str]:

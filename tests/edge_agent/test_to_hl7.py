@@ -114,8 +114,8 @@ def test_a_site_without_law_gets_the_same_result_as_oru() -> None:
         "ORC|RE||||CM",
         'OBR|1|""||GLU^^99ACM|||20240301093000+0100||||||||||||||||||F',
         "TQ1|||||||||R^^HL70485",
-        "OBX|1|SN|GLU^^99ACM|1|<^0.3|mmol/L^mmol/L^99ACM^mmol/L^^UCUM|3.9 to 5.6|<|||F|||||jd"
-        "||AN-200^ACME~SN42^ACME|20240301101200+0100",
+        "OBX|1|SN|GLU^^99ACM|1|<^0.3|mmol/L^mmol/L^99ACM^mmol/L^^UCUM|3.9 to 5.6|<^^HL70078|||F|||||jd"
+        "||AN-200^ACME~SN42^ACME|20240301101200+0100||||||||||RSLT",
         "SPM|1|498151||SER^Serum^HL70487|||||||P^Patient^HL70369||||||20240301093000+0100",
     ]
 
@@ -289,10 +289,16 @@ def test_orders_never_share_an_obr() -> None:
     assert [line.split("|")[2] for line in named("OBR", lines)] == ["AW-1", "AW-2"]
 
 
-@pytest.mark.parametrize(("sent", "tq1"), [("S", ["S^^HL70485"]), ("", []), ("9", ["9^^99ACM"])])
-def test_a_priority_is_sent_where_there_is_one(sent: str, tq1: list[str]) -> None:
+@pytest.mark.parametrize("sent", ["S", "A", "R", "C", "P"])
+def test_a_priority_of_lis02_is_one_of_hl7(sent: str) -> None:
     lines = segments(replace(SPECIMEN, orders=(replace(ORDER, priority=sent),)))
-    assert [line.split("|")[9] for line in named("TQ1", lines)] == tq1
+    assert named("TQ1", lines) == [f"TQ1|||||||||{sent}^^HL70485"]
+
+
+def test_another_priority_is_kept_in_a_note() -> None:
+    lines = segments(replace(SPECIMEN, orders=(replace(ORDER, priority="9"),)))
+    assert (named("TQ1", lines), named("NTE", lines)) == ([], ["NTE|1|O|priority as sent: 9"])
+    assert not named("TQ1", segments(replace(SPECIMEN, orders=(replace(ORDER, priority=""),))))
 
 
 def test_comments_stand_under_what_they_are_about() -> None:

@@ -22,7 +22,7 @@ CODING = Coding(
         ]
     ),
 )
-CONTEXT = Context(CODING, Sender("AN-200", "SN42", "1.3"), ZoneInfo("Asia/Seoul"), "SER")
+CONTEXT = Context(CODING, Sender("AN-200", "SN42", "1.3"), ZoneInfo("Asia/Seoul"), "SER", "an1")
 GLUCOSE = Observation(
     code="GLU", full_code="^^^GLU", value="5.10", unit="mmol/L", status="F", completed="20240301101200"
 )
@@ -44,11 +44,11 @@ def test_an_unknown_test_travels_with_its_own_code_and_the_name_as_sent() -> Non
     assert made(code="XYZ", name="New test").code == values.Coded("XYZ", "New test", "99ACM")
 
 
-def test_a_component_makes_another_code_of_the_same_test() -> None:
+def test_a_component_is_said_in_the_text_and_chooses_the_loinc() -> None:
     copies = made(code="HIV", unit="copies/mL").code
     logarithm = made(code="HIV", component="LOG", unit="").code
     assert copies == values.Coded("HIV", "HIV-1", "99ACM", "20447-9", "", "LN")
-    assert logarithm == values.Coded("HIV:LOG", "HIV-1 log", "99ACM", "29541-0", "", "LN")
+    assert logarithm == values.Coded("HIV", "HIV-1 log LOG", "99ACM", "29541-0", "", "LN")
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_an_image_is_encapsulated_without_the_line_ends_of_its_base64() -> None:
     o = made(kind=Kind.GRAPHIC, graphic=image, value="")
     assert (o.type, o.value) == ("ED", ("", "IM", "PNG", "Base64", "iVBORw0KGgo="))
     assert o.code.alternate_code == "S_IMAGE"
-    assert o.status == "F"
+    assert (o.status, o.unit) == ("F", values.NOTHING)
 
 
 def test_a_curve_is_no_image() -> None:
@@ -159,10 +159,11 @@ def test_a_device_is_model_serial_number_and_module(instrument: str, devices: li
 def test_a_profile_without_a_model_uses_what_the_header_says() -> None:
     generic = replace(CONTEXT, coding=Coding())
     assert made(generic).devices == (values.Device("AN-200"), values.Device("SN42"))
+    assert made(replace(generic, sender=Sender())).devices == (values.Device("an1"),)
 
 
 def test_run_range_operators_and_flags_go_as_sent() -> None:
-    o = made(run="2", range="3.9 to 5.6", operators=("jd", "ver"), flags=("H", "", "VAL"))
+    o = made(run="2", range="3.9 to 5.6", operators=("jd", "ver"), flags=("H", "", '""', "VAL"))
     assert (o.run, o.range, o.observers) == ("2", "3.9 to 5.6", ("jd", "ver"))
     assert o.flags == (values.Coded("H", "", "HL70078"), values.Coded("VAL", "", "99ACM"))
 

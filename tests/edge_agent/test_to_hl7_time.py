@@ -1,7 +1,8 @@
 """HL7 TS from analysers' clocks.
 
 Offsets from the published rules: Seoul +09:00 all year; Berlin changes on 31 March 2024 at 02:00 and on 27 October 2024
-at 03:00; New York on 10 March and 3 November 2024 at 02:00.
+at 03:00; New York on 10 March and 3 November 2024 at 02:00; Sao Paulo went back on 18 February 2018 at 00:00 and
+forward on 4 November 2018 at 00:00, the last time.
 """
 
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from edge_agent.to_hl7_time import Moment, moment, plain_date, stamp
 
 SEOUL, BERLIN, NEW_YORK = ZoneInfo("Asia/Seoul"), ZoneInfo("Europe/Berlin"), ZoneInfo("America/New_York")
+SAO_PAULO = ZoneInfo("America/Sao_Paulo")
 KATHMANDU = ZoneInfo("Asia/Kathmandu")
 
 
@@ -87,16 +89,18 @@ def test_no_time_is_no_time_and_nobody_is_told(sent: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sent", "zone"),
+    ("sent", "text", "zone"),
     [
-        ("20241027023000", BERLIN),  # twice: +0200, an hour later +0100
-        ("20241103013000", NEW_YORK),
-        ("20240331023000", BERLIN),  # never: the clock jumps from 02:00 to 03:00
-        ("20240310023000", NEW_YORK),
+        ("20241027023000", "20241027+0200", BERLIN),  # twice: +0200, an hour later +0100
+        ("20241103013000", "20241103-0400", NEW_YORK),
+        ("20240331023000", "20240331+0100", BERLIN),  # never: the clock jumps from 02:00 to 03:00
+        ("20240310023000", "20240310-0500", NEW_YORK),
+        ("20180217233000.5", "20180217-0200", SAO_PAULO),  # midnight goes back to 23:00 of the 17th
+        ("20181104003000", "20181104", SAO_PAULO),  # the day itself starts in the skipped hour
     ],
 )
-def test_an_hour_with_two_offsets_or_none_sends_its_date_only(sent: str, zone: ZoneInfo) -> None:
-    assert moment(sent, zone) == Moment(sent[:8], complete=False)
+def test_an_hour_with_two_offsets_or_none_sends_its_date_only(sent: str, text: str, zone: ZoneInfo) -> None:
+    assert moment(sent, zone) == Moment(text, complete=False)
 
 
 @pytest.mark.parametrize(
@@ -121,8 +125,9 @@ def test_a_doubtful_hour_that_came_with_its_offset_is_sure() -> None:
     assert moment("20241027023000+0100", BERLIN) == Moment("20241027023000+0100")
 
 
-def test_the_day_of_a_clock_change_has_no_offset() -> None:
-    assert moment("20241027", BERLIN) == Moment("20241027")
+def test_a_day_has_the_offset_it_starts_with() -> None:
+    assert moment("20241027", BERLIN) == Moment("20241027+0200")
+    assert moment("20181104", SAO_PAULO) == Moment("20181104")
 
 
 @pytest.mark.parametrize("sent", ["1931", "193105", "19310512", "19700101", "20270630235959"])
@@ -145,4 +150,4 @@ def test_our_own_time_is_written_in_the_analysers_zone() -> None:
 def test_no_text_raises_and_what_is_sent_says_nothing_that_was_not(sent: str) -> None:
     for made in (moment(sent, BERLIN), plain_date(sent)):
         assert made.text == "" or made.text.startswith(sent[:8].rstrip("+-"))
-        assert made.complete or len(made.text) in (0, 8)
+        assert made.complete or len(made.text) in (0, 8, 13)
