@@ -40,8 +40,8 @@ def test_a_result_is_written_byte_for_byte() -> None:
         "OBR|1|AW-1||GLU^^99ACM|||20240301093000+0100||||||||||||||||||F",
         "NTE|1|O|possible repeat",
         "TQ1|||||||||R^^HL70485",
-        "OBX|1|NM|GLU^Glucose^99ACM^2345-7^Glucose SerPl^LN||5.10|mmol/L^mmol/L^99ACM^mmol/L^^UCUM||H^^HL70078~VAL^^99ACM"
-        "||A~S|F|||||jd~ver||AN-200^ACME|20240301101200+0100||||||||||RSLT",
+        "OBX|1|NM|GLU^Glucose^99ACM^2345-7^Glucose SerPl^LN||5.10|mmol/L^mmol/L^99ACM^mmol/L^^UCUM||H^^HL70078"
+        "~VAL^^99ACM||A~S|F|||||jd~ver||AN-200^ACME|20240301101200+0100||||||||||RSLT",
         'SPM|1|498151||""|||||||P^Patient^HL70369||||||20240301093000+0100',
     ]
 
