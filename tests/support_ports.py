@@ -4,9 +4,11 @@ Nothing here knows a protocol, and nothing here is the agent's code.
 """
 
 import asyncio
+import contextlib
 import os
 import socket
 import threading
+import time
 import tty
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime, timedelta
@@ -23,10 +25,26 @@ def run(main: Coroutine[Any, Any, T]) -> T:
 
 
 async def until(condition: Callable[[], object], what: str = "") -> None:
-    """Wait until ``condition`` holds. The test's own limit is its patience, not a speed."""
-    async with asyncio.timeout(PATIENCE_S / 2):
-        while not condition():  # noqa: ASYNC110 - the condition lies in the code under test, which sets no event
-            await asyncio.sleep(0.002)
+    """Wait until ``condition`` holds. The limit is patience, not a speed; the time of the loop is not used."""
+    end = time.monotonic() + PATIENCE_S / 2
+    while not condition():
+        assert time.monotonic() < end, f"it never came: {what}"
+        await breath()
+
+
+async def breath() -> None:
+    """Let other threads and the loop act for a moment of real time, whatever clock the loop has."""
+    await asyncio.get_running_loop().run_in_executor(None, time.sleep, 0.001)
+
+
+async def until_stepped(condition: Callable[[], object], clock: "StepClock", step: float = 0.25) -> None:
+    """Move the clock step by step until ``condition`` holds, with time to act between the steps."""
+    for _ in range(10_000):
+        if condition():
+            return
+        clock.advance(step)
+        await breath()
+    raise AssertionError("it never came")
 
 
 def free_port() -> int:
@@ -79,8 +97,10 @@ class Wire:
         self._writer.write_eof()
 
     async def close(self) -> None:
+        """Hang up; safe to call twice."""
         self._writer.close()
-        await self._writer.wait_closed()
+        with contextlib.suppress(ConnectionError):
+            await self._writer.wait_closed()
 
     def reset(self) -> None:
         """Break off as a crashed peer's system does."""

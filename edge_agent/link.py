@@ -1,0 +1,142 @@
+"""One configured analyser: its port, its connections, and what a person may be told about them.
+
+Promised: each connection has a session of its own, so that two never mix; the alarms ``link-down`` and ``peer-refused``
+follow the port. Not promised: that somebody is connected while the port is up; many analysers connect for each message,
+so ``connections`` says it.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from drivers.protocols.lis01 import Dialect
+from edge_agent.clock import Clock
+from edge_agent.intake import Endings
+from edge_agent.monitor.alarms import Alarms
+from edge_agent.session import Activity, Session
+from edge_agent.store.rows import Source
+from edge_agent.store.thread import StoreThread
+from edge_agent.transport.base import Connection, Guarded, LinkState, Refusal, Transport
+
+log = logging.getLogger(__name__)
+
+REFUSED_FOR_S = 600.0  # the alarm stands this long after the last refused caller
+
+
+@dataclass(frozen=True, slots=True)
+class LinkStatus:
+    analyser: str
+    up: bool
+    since: datetime | None  # of ``up``; None before the port was tried
+    reason: str  # one sentence when down
+    receiving: bool
+    connections: tuple[str, ...]  # who is connected now
+    last_byte: datetime | None
+    last_result: datetime | None  # when a transmission was last completed
+
+    @property
+    def link(self) -> str:
+        return "up" if self.up else "down"
+
+    @property
+    def protocol(self) -> str:
+        return "receiving" if self.receiving else "idle"
+
+
+class Link:
+    def __init__(
+        self,
+        analyser_id: str,
+        transport: Transport,
+        source: Source,
+        dialect: Dialect,
+        store: StoreThread,
+        clock: Clock,
+        alarms: Alarms,
+        on_stored: Callable[[], None],
+        disk_low: Callable[[], bool],
+    ) -> None:
+        """``source.peer`` is replaced by each connection's own."""
+        self.analyser_id = analyser_id
+        self._transport = transport
+        self._source = source
+        self._dialect = dialect
+        self._store = store
+        self._clock = clock
+        self._alarms = alarms
+        self._on_stored = on_stored
+        self._disk_low = disk_low
+        self._endings = Endings(store, on_stored)
+        self._activity = Activity()
+        self._state = LinkState(False, clock.now(), "The port was not tried yet.")
+        self._tried = False
+        self._sessions: dict[Session, str] = {}
+        self._calm: asyncio.TimerHandle | None = None
+
+    async def run(self) -> None:
+        """Serve the analyser until cancelled."""
+        if isinstance(self._transport, Guarded):
+            self._transport.on_refused = self._on_refused
+        endings = asyncio.create_task(self._endings.run())
+        try:
+            await self._transport.run(self._on_connection, self._on_state)
+        finally:
+            endings.cancel()
+            if self._calm is not None:
+                self._calm.cancel()
+
+    def status(self) -> LinkStatus:
+        return LinkStatus(
+            self.analyser_id,
+            self._state.up,
+            self._state.since if self._tried else None,
+            self._state.reason,
+            any(session.receiving for session in self._sessions),
+            tuple(self._sessions.values()),
+            self._activity.last_byte,
+            self._activity.last_result,
+        )
+
+    async def _on_connection(self, connection: Connection) -> None:
+        session = Session(
+            connection,
+            replace(self._source, peer=connection.peer),
+            self._dialect,
+            self._store,
+            self._clock,
+            self._alarms,
+            self._on_stored,
+            disk_low=self._disk_low,
+            endings=self._endings,
+            activity=self._activity,
+        )
+        self._sessions[session] = connection.peer
+        try:
+            await session.run()
+        finally:
+            del self._sessions[session]
+
+    def _on_state(self, state: LinkState) -> None:
+        self._state, self._tried = state, True
+        if state.up:
+            self._alarms.clear("link-down", self.analyser_id)
+        else:
+            self._alarms.raise_("link-down", self.analyser_id, reason=state.reason)
+
+    def _on_refused(self, why: Refusal, address: str) -> None:
+        """Raised once however often they knock; the address is for the log, once per spell."""
+        loop = asyncio.get_running_loop()
+        if self._calm is None:
+            log.warning("Turned %s away from the port of %s: %s.", address, self.analyser_id, why)
+        else:
+            self._calm.cancel()
+        code = "peer-refused" if why is Refusal.NOT_ALLOWED else "connections-full"
+        self._alarms.raise_(code, self.analyser_id)
+        self._calm = loop.call_later(REFUSED_FOR_S, self._no_longer_refused)
+
+    def _no_longer_refused(self) -> None:
+        self._calm = None
+        for code in ("peer-refused", "connections-full"):
+            self._alarms.clear(code, self.analyser_id)
