@@ -16,7 +16,13 @@ from typing import Any, cast
 
 from edge_agent.clock import Clock
 from edge_agent.store.directory import database_files, hidden_name
-from edge_agent.store.errors import StorageFailedError, StoreCorruptError, StoreLockedError, UnsafeSettingsError
+from edge_agent.store.errors import (
+    OpenError,
+    StorageFailedError,
+    StoreCorruptError,
+    StoreLockedError,
+    UnsafeSettingsError,
+)
 from edge_agent.store.receipt import Committed, Promise, Stored
 from edge_agent.store.times import to_us
 
@@ -82,7 +88,7 @@ class Database:
         except sqlite3.DatabaseError as error:
             self.close_untouched()
             raise _as_open_error(error) from error
-        except UnsafeSettingsError:
+        except OpenError:
             self.close_untouched()
             raise
         self.broken = ""
@@ -96,6 +102,9 @@ class Database:
     def _set_up(self) -> None:
         # On a database with tables the first pragma would change nothing, but read it, and so open its log shared.
         fresh = self.path.stat().st_size == 0
+        if not fresh:
+            self.connection.execute("PRAGMA locking_mode = EXCLUSIVE").fetchall()
+            self._refuse_foreign()
         for name, value, _ in _PRAGMAS if fresh else _PRAGMAS[1:]:
             self.connection.execute(f"PRAGMA {name} = {self._chosen(name, value)}").fetchall()
         # The exclusive lock is taken by the first access, and held from then on.
@@ -108,6 +117,13 @@ class Database:
                 raise UnsafeSettingsError(name, value, found)
         if database_files(self.data_dir)[2].exists():
             raise UnsafeSettingsError("shared memory file (-shm)", "none", "present")
+
+    def _refuse_foreign(self) -> None:
+        """Another program's database is not even switched to WAL. An empty one a crash may leave."""
+        application = self.connection.execute("PRAGMA application_id").fetchone()[0]
+        tables = self.connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+        if application != APPLICATION_ID and (application or tables):
+            raise StoreCorruptError("it is not a database of this agent")
 
     def _chosen(self, name: str, value: str) -> str:
         return self._synchronous if name == "synchronous" else value
@@ -131,6 +147,9 @@ class Database:
             self.close()
         finally:
             hidden.rename(self.path)
+        log = database_files(self.data_dir)[1]
+        if log.exists() and log.stat().st_size == 0:
+            log.unlink()  # made by opening
 
     def reopen(self) -> None:
         """After a storage error: a new connection, which sees what really became durable."""

@@ -29,6 +29,7 @@ FILE = "identity.json"
 WITNESS = "agent.witness"
 BLOCK = 1000
 _OLDER = "the database is older than this directory"
+_NEW = "the database is new"
 _LETTERS = string.digits + string.ascii_uppercase
 
 
@@ -97,7 +98,7 @@ class Identity:
 
     def _why_new(self, known: _Known | None, found: str) -> str:
         if not found:
-            return "new"
+            return _NEW
         if known is None:
             return "identity.json is missing"
         if known.identity != found:

@@ -33,9 +33,7 @@ def check(database: Database) -> None:
         raise StoreCorruptError(str(error)) from error
     if findings != ["ok"]:
         raise StoreCorruptError(findings[0])
-    application, version = _version(database)
-    if application not in (0, APPLICATION_ID) or (application == 0 and version):
-        raise StoreCorruptError("it is not a database of this agent")
+    version = _version(database)
     known = migrations()[-1][0]
     if version > known:
         raise StoreTooNewError(version, known)
@@ -43,12 +41,12 @@ def check(database: Database) -> None:
 
 def is_new(database: Database) -> bool:
     """Whether no migration was applied yet."""
-    return _version(database)[1] == 0
+    return _version(database) == 0
 
 
 def migrate(database: Database, steps: list[Migration] | None = None) -> None:
     """Bring the schema up to date. Raises StorageFailedError; the schema is then what it was before the failed step."""
-    _, version = _version(database)
+    version = _version(database)
     due = [m for m in (steps if steps is not None else migrations()) if m[0] > version]
     if due and version:
         back_up(database, version)
@@ -91,8 +89,5 @@ def back_up(database: Database, version: int) -> None:
     sync_directory(database.data_dir)
 
 
-def _version(database: Database) -> tuple[int, int]:
-    return (
-        int(database.value("PRAGMA application_id")),
-        int(database.value("PRAGMA user_version")),
-    )
+def _version(database: Database) -> int:
+    return int(database.value("PRAGMA user_version"))
