@@ -17,7 +17,7 @@ import re
 from enum import IntEnum, auto
 from typing import NamedTuple
 
-from drivers.protocols.lis01_dialect import CR, ENQ, EOT, ETB, LF, STX, Dialect
+from drivers.protocols.lis01_dialect import CR, ENQ, EOT, ETB, STX, Dialect
 from drivers.protocols.lis01_records import is_terminator
 
 NOISE_CAP = 1024
@@ -62,6 +62,7 @@ class Cutter:
         self._ends = b"\x1d" if gs else b"\x03\x17"
         self._marks = re.compile(rb"[\x02\x04\x05\x1d]" if gs else rb"[\x02\x03\x04\x05\x17]")
         # bioMerieux closes a chunk with ETX after the check digits: there it is padding
+        self._after = b"\n\x02\x04\x03" if gs else b"\n\x02\x04"  # what may follow check bytes at once, trailer "any"
         self._padding = re.compile(rb"[\r\n\x00\x03]+" if gs else rb"[\r\n\x00]+")
         self.reading = False  # inside a frame and nothing to decide before its end comes
         self._whole = _whole_frame(dialect)
@@ -210,7 +211,7 @@ class Cutter:
         following = bytes(self._buffer[done : done + 2])
         if following in (b"", b"\r"):
             return self._good(body, done) if self._quiet(now) else None
-        if following[0] in (LF, STX, EOT) or following in (b"\r\n", b"\r\r", b"\r\x02", b"\r\x04"):
+        if following[0] in self._after or following in (b"\r\n", b"\r\r", b"\r\x02", b"\r\x04"):
             return self._good(body, done)
         # As above: an ENQ where the trailer should be must not be answered on its own.
         spoilt = 1 if following[0] == ENQ else 2 if following == b"\r\x05" else 0
