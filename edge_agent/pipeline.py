@@ -81,7 +81,7 @@ def plan(transmission: Transmission, device: Device, policy: Policy, *, everythi
     return Plan(
         transmission,
         specimens=tuple(s for s in specimens if s.observations or s.hold),
-        holds=(*holds, *(h for r in reports if not r.specimens for h in r.holds)),
+        holds=(*_never_accepted(transmission), *holds, *(h for r in reports if not r.specimens for h in r.holds)),
         alarms=(*_aborted(transmission, reports), *_unanswered(reports), *_unknown_tests(specimens, coding, policy)),
     )
 
@@ -90,6 +90,22 @@ def _unframed(transmission: Transmission) -> Hold:
     """Nothing but refused frames or bytes outside any frame: kept, and said."""
     refused = next((c.chunk.reason for c in transmission.chunks if c.chunk.kind is ChunkKind.REFUSED), None)
     return Hold("unframed-bytes") if refused is None else Hold("frame-refused", refused)
+
+
+def _never_accepted(transmission: Transmission) -> tuple[Hold, ...]:
+    """Whole frames refused for their number that the analyser never brought with the right one.
+
+    It went on in spite of the NAK, so the message has a gap: what was accepted goes out, and the gap is said.
+    """
+    accepted = {c.chunk.text for c in transmission.chunks if c.chunk.kind is ChunkKind.FRAME}
+    refused = (c.chunk for c in transmission.chunks if c.chunk.reason.startswith("frame-number"))
+    reasons = dict.fromkeys(c.reason for c in refused if _content(c.raw) not in accepted)
+    return tuple(Hold("frame-refused", reason) for reason in reasons)
+
+
+def _content(raw: bytes) -> bytes:
+    """A refused frame's text: behind STX and number, before ETX or ETB."""
+    return raw[2 : max(raw.rfind(b"\x03"), raw.rfind(b"\x17"))]
 
 
 def _specimen(specimen: Specimen, report: Report, coding: Coding, policy: Policy, ring: KeyRing) -> PlannedSpecimen:

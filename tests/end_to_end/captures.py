@@ -13,6 +13,6 @@ def folder() -> Path:
 
 
 def lis02_files() -> list[Path]:
-    """Every file that has an LIS02 header record somewhere."""
+    """Every file that has an LIS02 header record somewhere, or LIS01 frames with anything in them."""
     found = sorted(p for p in folder().glob("*/*") if p.is_file()) if folder().is_dir() else []
-    return [p for p in found if _HEADER.search(p.read_bytes())]
+    return [p for p in found if p.suffix == ".astm" or _HEADER.search(p.read_bytes())]

@@ -106,6 +106,12 @@ class AgentProcess:
     def alarms(self) -> set[str]:
         return {a["code"] for a in self.ask("status")["alarms"]}
 
+    def nothing_waits(self) -> bool:
+        """Every message is filed and everything stored is converted."""
+        status = self.ask("status")
+        open_ones = {state: count for state, count in status["messages"].items() if count and state != "filed"}
+        return not status["converting"] and not open_ones
+
     def command(self, *words: str) -> subprocess.CompletedProcess[str]:
         """A command of edge-agent, as a person types it."""
         return subprocess.run(

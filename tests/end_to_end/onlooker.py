@@ -33,10 +33,10 @@ class Onlooker:
 
 
 @contextmanager
-def onlooker(host: str, port: int, prefix: str) -> Iterator[Onlooker]:
+def onlooker(host: str, port: int, prefix: str, what: str = "#") -> Iterator[Onlooker]:
     seen = Onlooker(prefix)
     client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
-    client.on_connect = lambda c, *_: c.subscribe(f"{prefix}/#", 1)
+    client.on_connect = lambda c, *_: c.subscribe(f"{prefix}/{what}", 1)
     client.on_message = lambda _c, _u, m: seen.heard(m.topic, m.payload)
     client.connect(host, port)
     client.loop_start()

@@ -1,6 +1,7 @@
 """Every capture of an LIS02 analyser, sent as plain bytes, ends as filed results or as something held with a reason."""
 
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -33,23 +34,27 @@ def test_every_capture_ends_as_results_or_held_with_a_reason(tmp_path: Path) -> 
         running_agent(tmp_path / "agent", broker.url, benches, mqtt="unfiled = 64") as agent,
         Central(CentralOptions(broker.url, validate="none")) as central,
     ):
-        answers = {}
-        for (path, _), bench in zip(cases, benches, strict=True):
-            answers[bench.id] = plain_sender.send("127.0.0.1", bench.port, path.read_bytes())
+        with ThreadPoolExecutor(8) as pool:
+            ports = [b.port for b in benches]
+            answers = list(pool.map(lambda case, port: send(case[0].read_bytes(), port), cases, ports))
         until(lambda: everything_is_settled(agent), 60, "all transmissions are converted and filed")
         held = agent.ask("queue", limit=1000)["held"]
         filed = list(central.ledger.filings(filed_only=True))
         print(f"\n{'file':46} {'device':18} {'specimens':>9} {'results':>7}  held")
-        for (path, device), bench in zip(cases, benches, strict=True):
+        for (path, device), bench, got in zip(cases, benches, answers, strict=True):
             mine = [f for f in filed if f.analyser == bench.id]
             reasons = Counter(h["code"] for h in held if h["analyser"] == bench.id)
             specimens = len({f.observation.specimen for f in mine})
             shown = ", ".join(f"{code} x{count}" for code, count in reasons.items()) or "-"
             print(f"{path.parent.name + '/' + path.name:46.46} {device:18} {specimens:9} {len(mine):7}  {shown}")
-            assert mine or reasons, f"{path.name} through {device} vanished; answers {answers[bench.id]}"
+            assert mine or reasons, f"{path.name} through {device} vanished; answers {got}"
             assert set(reasons) <= set(CODES)
         assert "driver" not in {h["code"] for h in held}
         assert "conversion" not in {h["code"] for h in held}
+
+
+def send(data: bytes, port: int) -> list[bytes]:
+    return plain_sender.send("127.0.0.1", port, data)
 
 
 def everything_is_settled(agent) -> bool:

@@ -43,7 +43,7 @@ def test_nothing_acknowledged_is_lost_or_doubled_when_the_agent_is_killed(tmp_pa
         stop.set()
         for sender in senders:
             sender.join(120)
-        until(lambda: nothing_waits(agent), 120, "everything is filed")
+        until(lambda: agent.nothing_waits(), 120, "everything is filed")
         verdict = compare([row for r in reports for row in r.rows], list(central.ledger.filings()))
         print(verdict.table())
         assert verdict.acknowledged > 0
@@ -53,10 +53,3 @@ def test_nothing_acknowledged_is_lost_or_doubled_when_the_agent_is_killed(tmp_pa
 def traffic(bench: Bench, number: int, stop: threading.Event, reports: list[SendReport]) -> None:
     plan = Plan(bench.profile, count=1_000_000, rate=10, seed=SEED + number, analyser=bench.id)
     reports.append(send(plan, bench.url, stop=stop))
-
-
-def nothing_waits(agent) -> bool:
-    status = agent.ask("status")
-    return not status["converting"] and not any(
-        count for state, count in status["messages"].items() if state not in ("filed",)
-    )

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from end_to_end.lab import Bench, running_agent, running_broker, until
-from end_to_end.test_kills import nothing_waits
 
 from simulators.analyser import Plan, SendReport, send
 from simulators.central import Central, CentralOptions
@@ -65,7 +64,7 @@ def test_a_broker_that_is_away_for_the_middle_third_costs_nothing(tmp_path: Path
         assert "broker-down" in agent.alarms()
         broker.start()
         run.third()
-        until(lambda: nothing_waits(agent), PATIENCE, "everything is filed")
+        until(lambda: agent.nothing_waits(), PATIENCE, "everything is filed")
         check(run, central, agent)
         assert "broker-down" not in agent.alarms()
 
@@ -78,13 +77,13 @@ def test_a_management_system_that_is_away_costs_nothing(tmp_path: Path, benches:
         Central(CentralOptions(broker.url, validate="none")) as central,
     ):
         run.third()
-        until(lambda: nothing_waits(agent), PATIENCE, "the first third is filed")
+        until(lambda: agent.nothing_waits(), PATIENCE, "the first third is filed")
         central.go_offline()
         until(lambda: "consumer-offline" in agent.alarms(), 30, "the agent notices")
         run.third()
         central.go_online()
         run.third()
-        until(lambda: nothing_waits(agent), PATIENCE, "everything is filed")
+        until(lambda: agent.nothing_waits(), PATIENCE, "everything is filed")
         check(run, central, agent)
         assert "consumer-offline" not in agent.alarms()
 
