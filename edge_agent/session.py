@@ -41,6 +41,7 @@ from edge_agent.transport.base import Connection
 IN_TIME = 0.6  # part of the sender's reply timer (LIS01-A2 §6.5.2.2: 15 s) after which an answer would be a stray one
 LAST_COMMIT_S = 5.0  # how long a stopping session waits for its last commit
 NOT_READY = "not-ready"  # Refused.reason of a good frame that came while nothing could be stored
+AT_ONCE = 16_384  # bytes
 FLUSH_S = 2.0  # evidence of an open transmission is stored at least this soon
 
 
@@ -105,15 +106,21 @@ class Session:
 
     async def _serve(self) -> None:
         while (data := await self._read()) != b"":
-            now = self._clock.monotonic()
             if data is None:
-                await self._timers(now)
+                await self._timers(self._clock.monotonic())
+                await self._events()
             else:
                 self._activity.last_byte = self._clock.now()
-                self._receiver.receive(data, now)
-            await self._events()
+                await self._receive(data)
         self._receiver.link_lost()  # hands out what only the end made whole, then closes
         await self._events()
+
+    async def _receive(self, data: bytes) -> None:
+        for start in range(0, len(data), AT_ONCE):
+            self._receiver.receive(data[start : start + AT_ONCE], self._clock.monotonic())
+            await self._events()
+            if start + AT_ONCE < len(data):  # a line that babbles leaves the others their turn
+                await asyncio.sleep(0)
 
     async def _read(self) -> bytes | None:
         """Bytes; b"" at the end; None when a timer is due."""

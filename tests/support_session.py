@@ -106,7 +106,12 @@ class Rig:
         self.clock = clock
         self.alarms = Alarms(clock)
         self.transport: Any = transport_for(
-            more.pop("url", "tcp-server://127.0.0.1:0"), peer=(), clock=clock, rng=random.Random(1), backoff=quick()
+            more.pop("url", "tcp-server://127.0.0.1:0"),
+            peer=more.pop("peer", ()),
+            clock=clock,
+            rng=random.Random(1),
+            backoff=quick(),
+            **more,
         )
         self.wires: list[Wire] = []
         self.stored = 0

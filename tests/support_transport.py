@@ -56,5 +56,6 @@ async def running(transport: Transport, serve: Any = None) -> AsyncIterator[Watc
         yield watch
     finally:
         task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        assert task.cancelled()
+        (outcome,) = await asyncio.gather(task, return_exceptions=True)
+        if not task.cancelled():  # a transport never ends by itself
+            raise AssertionError("the transport ended") from outcome

@@ -2,6 +2,8 @@
 
 import asyncio
 import concurrent.futures
+import contextlib
+import resource
 from types import SimpleNamespace
 
 import pytest
@@ -158,6 +160,38 @@ def fail_once(store):
             store.broken = None
 
     store.urgent = failing
+
+
+def test_a_disk_that_takes_no_more_refuses_and_works_again_without_a_restart(tmp_path):
+    """The real failure: no file of this process may grow, so SQLite's write comes back with EFBIG."""
+
+    async def main(store):
+        async with rig(store) as r:
+            wire = await r.call()
+            assert await talk(wire, ENQ, MESSAGE[0]) == [ACK, ACK]
+            with no_file_may_grow(tmp_path):
+                assert await talk(wire, MESSAGE[1]) == [NAK]
+                assert r.codes() == {"storage"}
+                assert await talk(wire, MESSAGE[1]) == [NAK]
+            await until(lambda: store.failed is None)
+            assert await talk(wire, *MESSAGE[1:]) == [ACK] * 3
+            (transmission,) = await r.ended()
+            assert r.codes() == set()
+        assert transmission.text() == TEXT
+
+    with store_in(tmp_path) as store:
+        run(main(store))
+
+
+@contextlib.contextmanager
+def no_file_may_grow(folder):
+    longest = max(path.stat().st_size for path in folder.iterdir() if path.name.endswith("-wal"))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (longest, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def commit_and_report_an_error(store):

@@ -1,0 +1,76 @@
+"""One analyser's link: its alarms follow the port, and strangers are named once."""
+
+import asyncio
+
+from support_ports import Wire, run, until
+from support_session import ACK, ENQ, MESSAGE, Rig, rig, store_in, talk
+
+from drivers.protocols.lis01 import Dialect
+from edge_agent.clock import SystemClock
+
+
+def test_a_port_that_is_not_there_raises_link_down_and_its_coming_clears_it(tmp_path):
+    async def main(store):
+        name = tmp_path / "usb-adapter"
+        made = Rig(store, Dialect(), SystemClock(), url=f"serial://{name}")
+        before = made.link.status()
+        assert (before.up, before.since, before.reason) == (False, None, "The port was not tried yet.")
+        task = asyncio.create_task(made.link.run())
+        await until(lambda: made.codes() == {"link-down"})
+        (alarm,) = made.alarms.active()
+        assert alarm.sentence == f"xn1 is not connected: {name} does not exist."
+        status = made.link.status()
+        assert (status.link, status.reason) == ("down", f"{name} does not exist.")
+        assert status.since is not None
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    with store_in(tmp_path / "data") as store:
+        run(main(store))
+
+
+def test_a_stranger_raises_one_alarm_and_one_line_however_often_it_knocks(tmp_path, caplog):
+    async def main(store):
+        async with rig(store, peer=["127.0.0.9"]) as r:
+            for _ in range(20):
+                stranger = await Wire.call(r.transport.port)
+                assert await stranger.hung_up()
+                await stranger.close()
+            assert r.codes() == {"peer-refused"}
+            assert r.transport.refused == 20
+            r.link._no_longer_refused()
+            assert r.codes() == set()
+
+    with store_in(tmp_path) as store:
+        run(main(store))
+    assert caplog.text.count("127.0.0.1") == 1
+
+
+def test_a_full_port_raises_an_alarm_of_its_own(tmp_path):
+    async def main(store):
+        async with rig(store, cap=1) as r:
+            first = await r.call()
+            assert await talk(first, ENQ) == [ACK]
+            second = await r.call()
+            assert await second.hung_up()
+            assert r.codes() == {"connections-full"}
+            assert await talk(first, *MESSAGE) == [ACK] * 4
+
+    with store_in(tmp_path) as store:
+        run(main(store))
+
+
+def test_no_patient_data_reaches_the_log(tmp_path, caplog):
+    async def main(store):
+        async with rig(store) as r:
+            wire = await r.call()
+            await talk(wire, ENQ, *MESSAGE[:3])
+            wire.reset()
+            await r.ended()
+
+    caplog.set_level("DEBUG")
+    with store_in(tmp_path) as store:
+        run(main(store))
+    assert "interrupted" in caplog.text
+    for secret in ("SID305", "PID123456", "Brown", "Bobby"):
+        assert secret not in caplog.text
