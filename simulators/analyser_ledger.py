@@ -28,6 +28,7 @@ class Row:
     patient: str
     role: str
     code: str
+    component: str
     value: str
     unit: str
     flags: tuple[str, ...]

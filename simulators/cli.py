@@ -1,16 +1,19 @@
 """The command `analyser-sim`: analysers to send with, a management system to receive with."""
 
 import json
+import signal
 import sys
+import threading
 from dataclasses import asdict
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
 from simulators.analyser import Plan, SendReport, new_seed, send
 from simulators.errors import SimulatorError
 from simulators.replay import replay
+from simulators.table import table
 
 EXIT_FAILED = 1
 
@@ -114,6 +117,71 @@ def replay_command(file: Path, to: str, wait_ack: bool, patience: float, as_json
         f"{report.unanswered} silences."
     )
     sys.exit(EXIT_FAILED if wait_ack and report.unanswered else 0)
+
+
+@main.command("central")
+@click.option("--url", required=True, help="mqtt://host:port or mqtts://host:port")
+@click.option("--consumer", default="ivd", show_default=True, help="The consumer's name: who acknowledges.")
+@click.option("--instance", default="central-1", show_default=True, help="This instance's name in its STATE topic.")
+@click.option("--prefix", default="ivd/v1", show_default=True)
+@click.option("--ledger", type=click.Path(dir_okay=False, path_type=Path), help="Keep what was received here.")
+@click.option("--answer", type=click.Choice(["AA", "AE", "AR", "CA", "none"]), default="AA", show_default=True)
+@click.option("--validate", type=click.Choice(["all", "sample", "none"]), default="sample", show_default=True)
+@click.option("--ca-file", type=click.Path(exists=True, dir_okay=False))
+@click.option("--cert-file", type=click.Path(exists=True, dir_okay=False))
+@click.option("--key-file", type=click.Path(exists=True, dir_okay=False))
+@click.option("--username")
+@click.option("--password-file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def central_command(password_file: Path | None, **options: Any) -> None:
+    """Stand in for the management system: validate, file once, acknowledge. Ends on Ctrl-C."""
+    from simulators.central import Central, CentralOptions  # hl7apy takes a while to load; `send` does without
+
+    password = password_file.read_text("utf-8").strip() if password_file else None
+    system = Central(CentralOptions(password=password, **options))
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+    try:
+        system.start()
+    except SimulatorError as error:
+        _fail(error)
+    click.echo("ready", err=True)
+    while not stopped.wait(1.0):
+        if sys.stderr.isatty():
+            totals = system.ledger.totals()
+            click.echo(f"\r{totals['filed_results']} results filed, {totals['retries']} retries", nl=False, err=True)
+    system.stop()
+    totals = system.validate_rest() if options["validate"] == "all" else system.ledger.totals()
+    click.echo(json.dumps(totals))
+    system.close_ledger()
+
+
+@main.command("filed")
+@click.option("--ledger", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def filed_command(ledger: Path, as_json: bool) -> None:
+    """What was filed? Asks a management system's ledger, also while it runs."""
+    from simulators.central_ledger import CentralLedger
+
+    try:
+        book = CentralLedger(ledger, read_only=True)
+        totals, filed = book.totals(), list(book.filings(filed_only=True))
+    except SimulatorError as error:
+        _fail(error)
+    book.close()
+    rows = [{"msh10": f.msh10, "analyser": f.analyser, "route": f.route, **asdict(f.observation)} for f in filed]
+    if as_json:
+        click.echo(json.dumps({"totals": totals, "filed": rows}, ensure_ascii=False))
+        return
+    columns = ("msh10", "analyser", "specimen", "code", "value", "unit", "flags", "status", "time")
+    click.echo(table(columns, [[_cell(row[c]) for c in columns] for row in rows]))
+    click.echo(
+        f"{totals['filed_results']} results filed in {totals['filed_messages']} messages, {totals['retries']} retries."
+    )
+
+
+def _cell(value: object) -> str:
+    return "~".join(value) if isinstance(value, tuple) else str(value)
 
 
 def _fail(error: SimulatorError) -> NoReturn:

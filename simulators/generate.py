@@ -27,6 +27,7 @@ class Sent:
     patient: str
     role: str
     code: str
+    component: str
     value: str
     unit: str
     flags: tuple[str, ...]
@@ -73,6 +74,7 @@ class Generator:
                 patient=patients[m.specimen],
                 role=shape.specimens[m.specimen].role,
                 code=m.code,
+                component=m.component,
                 value=value,
                 unit=m.unit,
                 flags=m.flags,

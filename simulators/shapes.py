@@ -28,6 +28,7 @@ class Mark:
     field: int
     specimen: int
     code: str
+    component: str  # the analyte within the test, where the document tells one
     value: str
     unit: str
     flags: tuple[str, ...]
@@ -183,6 +184,7 @@ def _mark(index: int, record: str, delimiters: str, specimen: int, observation: 
         field=3,
         specimen=specimen,
         code=observation["code"],
+        component=observation.get("component") or "",
         value=observation["value"],
         unit=observation["unit"],
         flags=tuple(observation["flags"]),

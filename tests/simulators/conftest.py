@@ -1,7 +1,9 @@
 """A host written for these tests alone: plain sockets, answers by a script, nothing shared with sender or agent."""
 
 import json
+import shutil
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -144,3 +146,37 @@ def devices(tmp_path: Path) -> Path:
     (sample / "wire.bin").write_bytes(SMALL)
     (sample / "expected.json").write_text(json.dumps(SMALL_EXPECTED), "utf-8")
     return tmp_path / "devices"
+
+
+MOSQUITTO = """\
+listener {port} 127.0.0.1
+allow_anonymous true
+persistence false
+set_tcp_nodelay true
+max_queued_messages 0
+"""
+
+
+@pytest.fixture(scope="session")
+def mosquitto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """A real broker on a free port of this machine."""
+    program = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
+    assert program, "mosquitto is not installed: run `make install-tools`"
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    configuration = tmp_path_factory.mktemp("mosquitto") / "mosquitto.conf"
+    configuration.write_text(MOSQUITTO.format(port=port), "utf-8")
+    process = subprocess.Popen([program, "-c", str(configuration)], stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 10
+    while not _listening(port):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.02)
+    yield port
+    process.terminate()
+    process.wait(10)
+
+
+def _listening(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -51,7 +51,8 @@ def test_every_frame_is_numbered_summed_and_ended_as_the_standard_says(host, dev
 
 def test_short_frames_hold_240_characters_and_join_to_the_same_message(host, devices) -> None:
     wire = devices / "bench/samples/glucose/wire.bin"
-    body = b"1" + text_of(wire.read_bytes()[1:].split(b"\n")[:-1])
+    records = text_of(wire.read_bytes()[1:].split(b"\n")[:-1])
+    body = b"1" + records.replace(b"L|1|N\r", b"C|1|I|" + b"x" * 90 + b"|G\rL|1|N\r")
     wire.write_bytes(ENQ + b"\x02" + body + b"\x03" + hand_sum(b"\x02" + body + b"\x03") + b"\r\n\x04")
     send(plan(devices), host.url, timers=QUICK)
     (whole,) = host.frames
