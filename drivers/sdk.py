@@ -35,7 +35,7 @@ SHIPPED: Mapping[str, str] = MappingProxyType(
     }
 )
 
-_RECORD_LETTERS = frozenset("POQRCMSL")
+_RECORD_LETTERS = frozenset(b"POQRCMSL")
 
 
 class Device:
@@ -162,9 +162,9 @@ def _stray(record: lis02.Record) -> Hold:
     body = record.raw.lstrip(b" \t\x0b")
     if body[:3] in (b"MSH", b"FHS", b"BHS") and not body[3:4].isalnum():
         return Hold("foreign-protocol", "HL7")
-    if record.undecodable or record.type in _RECORD_LETTERS:
-        return Hold("no-header")
-    return Hold("not-lis02")
+    letter, mark = body[:1].upper(), body[1:2]
+    like_a_record = bool(letter) and letter[0] in _RECORD_LETTERS and not mark.isalnum() and mark != b" "
+    return Hold("no-header" if like_a_record else "not-lis02")
 
 
 def _place(error: BaseException) -> str:
