@@ -1,0 +1,89 @@
+"""`make verify-main`: what the main job must show, item by item, each by a command on a fresh clone; a line per item.
+
+The clone is made from the committed state of this checkout into an empty folder and set up as the README says. Exit 0
+only when every item holds.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+CAPTURES = os.environ.get("FIELD_CAPTURES") or str(ROOT.parent / "shared" / "captures")
+
+
+@dataclass(frozen=True)
+class Item:
+    """One line of the list: ``figure`` is the part of the output that says how it went."""
+
+    name: str
+    command: Sequence[str]
+    figure: str
+    environment: Mapping[str, str]
+    limit_s: float | None = None
+
+
+def pytest(name: str, *paths: str, figure: str = r"\d+ passed.*", **environment: str) -> Item:
+    command = (".venv/bin/python", "-m", "pytest", "-q", "-s", "-rs", "--timeout", "1500", *paths)
+    return Item(name, command, figure, environment)
+
+
+ITEMS = (
+    Item("install", ("make", "--no-print-directory", ".venv/.run"), "", {}),
+    Item("demo: three analysers, 300 results, all filed", ("make", "demo"), r"All .* filed.*", {}, 90.0),
+    Item("make test", ("make", "test"), r"\d+ passed.*", {}, 720.0),
+    pytest("captures end as results or held", "tests/end_to_end/test_captures.py"),
+    pytest("every split, prefix and byte flip", "tests/drivers/protocols", figure=r"\d+ passed.*"),
+    pytest(
+        "the judge refuses the spoiled, accepts ours",
+        "tests/spoiled",
+        "tests/judge",
+        "tests/end_to_end/test_samples_to_hl7.py",
+    ),
+    pytest("50 kills", "tests/end_to_end/test_kills.py", figure=r"lost.*", KILLS="50"),
+    pytest("outages, 2,000 messages", "tests/end_to_end/test_outages.py", figure=r"\d+ passed.*", MESSAGES="2000"),
+    pytest("failures are visible as what they are", "tests/end_to_end/test_visible_failures.py"),
+    pytest("trace from bytes to receipt", "tests/end_to_end/test_trace.py"),
+)
+
+
+def run(item: Item, folder: Path, log: Path) -> tuple[bool, str, float]:
+    started = time.monotonic()
+    environment = {**os.environ, "FIELD_CAPTURES": CAPTURES, **item.environment}
+    done = subprocess.run(item.command, cwd=folder, env=environment, capture_output=True, text=True)
+    took = time.monotonic() - started
+    output = done.stdout + done.stderr
+    log.write_text(output, encoding="utf-8")
+    figures = re.findall(item.figure, output) if item.figure else []
+    held = done.returncode == 0 and not re.search(r"\d+ skipped", output)
+    if item.limit_s is not None and took > item.limit_s:
+        return False, f"took {took:.0f} s, {item.limit_s:.0f} s are allowed", took
+    return held, figures[-1] if figures else "", took
+
+
+def main() -> int:
+    folder = Path(tempfile.mkdtemp(prefix="verify-main-"))
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder / "clone")], check=True)
+    failed = 0
+    for number, item in enumerate(ITEMS, start=1):
+        held, figure, took = run(item, folder / "clone", folder / f"{number}.log")
+        failed += not held
+        mark = "ok    " if held else "FAILED"
+        sys.stdout.write(f"{mark} {took:6.0f} s  {item.name}: {figure or '-'}\n")
+        if not held:
+            sys.stdout.write(f"               see {folder / f'{number}.log'}\n")
+        sys.stdout.flush()
+    if not failed:
+        shutil.rmtree(folder)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
