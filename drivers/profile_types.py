@@ -11,9 +11,19 @@ from drivers.protocols.lis02 import Record
 
 
 class Table(BaseModel):
-    """A table of the file. An unknown key is an error, nothing changes after loading."""
+    """A table of the file. An unknown key is an error, nothing changes after loading.
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, populate_by_name=False)
+    What is written is read again as the same: a pinned profile outlives a restart.
+    """
+
+    model_config = ConfigDict(
+        strict=True,
+        extra="forbid",
+        frozen=True,
+        validate_by_name=False,
+        validate_by_alias=True,
+        serialize_by_alias=True,
+    )
 
 
 class SourcedTable(Table):

@@ -311,6 +311,19 @@ def test_the_json_schema_knows_every_key_of_the_everything_profile() -> None:
 
 
 @pytest.mark.parametrize("name", SHIPPED)
+def test_a_profile_written_down_is_read_again_as_the_same(name: str) -> None:
+    profile = load_profile(FOLDERS / SHIPPED[name])
+    again = Profile.model_validate_json(profile.model_dump_json())
+    assert again == profile
+    assert again.hash == profile.hash
+
+
+def test_the_everything_profile_survives_being_written_down() -> None:
+    profile = parse(EVERYTHING)
+    assert Profile.model_validate_json(profile.model_dump_json()).hash == profile.hash
+
+
+@pytest.mark.parametrize("name", SHIPPED)
 def test_a_shipped_profile_names_a_source_for_every_code(name: str, device_with: Callable[[str], Device]) -> None:
     profile = load_profile(FOLDERS / SHIPPED[name])
     assert profile.sources
