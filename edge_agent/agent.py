@@ -111,6 +111,7 @@ class Agent:
 
         publishing = asyncio.create_task(publisher.run(), name="publisher")
         converter.start()
+        self._start(converter.ended(), "converter")
         await control.start()
         await watch.look()
         self._start(watch.run(), "watch")

@@ -1,15 +1,18 @@
 """The conversion thread: takes ended transmissions from the store, settles each in one transaction.
 
 Promised: a transmission is settled once and whole, or stays unconverted and is tried again; a message that breaks its
-driver fails alone. Not promised: speed for analysers; they were acknowledged long before.
+driver, or that the store refuses, fails alone; the thread never ends unnoticed. Not promised: speed for analysers; they
+were acknowledged long before.
 
 It sleeps until something was stored. Only after a storage error does it wake by itself, to try again.
 """
 
+import asyncio
 import logging
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from drivers.errors import DriverError
@@ -17,9 +20,9 @@ from drivers.sdk import Device
 from edge_agent.pipeline import Plan, plan
 from edge_agent.policy import Policy
 from edge_agent.settlement import settle
-from edge_agent.states import TransmissionState
-from edge_agent.store.errors import StoreError
-from edge_agent.store.rows import ObservationKey, Settlement, Transmission
+from edge_agent.states import IllegalTransitionError, TransmissionState
+from edge_agent.store.errors import RefusedError, StoreError
+from edge_agent.store.rows import KnownObservation, ObservationKey, Settlement, Transmission
 from edge_agent.store.store import Store
 from edge_agent.store.thread import StoreThread
 
@@ -31,7 +34,16 @@ OnAlarm = Callable[[str, str, Mapping[str, str]], object]
 RETRY_S = 2.0
 _ANSWER_S = 60.0
 # What a defect in our own code raises. It costs the one message; the bytes stay for the fix.
-_DEFECTS = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
+_DEFECTS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    StopIteration,
+    TypeError,
+    ValueError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +69,7 @@ class Converter:
         self._on_settled = on_settled
         self._wake = threading.Event()
         self._stopping = False
+        self._ended: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, name="converter", daemon=True)
 
     def start(self) -> None:
@@ -73,7 +86,19 @@ class Converter:
         """Something was stored. Callable from any thread."""
         self._wake.set()
 
+    async def ended(self) -> None:
+        """Returns when the thread has ended; raises what ended it."""
+        await asyncio.shield(asyncio.wrap_future(self._ended))
+
     def _run(self) -> None:
+        try:
+            self._work()
+        except BaseException as error:  # noqa: BLE001  # a thread that dies in silence would leave results lying
+            self._ended.set_exception(error)
+        else:
+            self._ended.set_result(None)
+
+    def _work(self) -> None:
         wait: float | None = None
         while not self._stopping:
             self._wake.wait(wait)
@@ -85,7 +110,7 @@ class Converter:
         try:
             while not self._stopping and self._convert_some():
                 self._on_settled()
-        except StoreError:
+        except (StoreError, TimeoutError):
             return RETRY_S
         return None
 
@@ -94,12 +119,17 @@ class Converter:
         for transmission in transmissions:
             if self._stopping:
                 return False
-            self._write(transmission.source.analyser, self._settlement(transmission))
+            self._write(transmission, self._settlement(transmission))
         return bool(transmissions)
 
-    def _write(self, analyser: str, settlement: Settlement) -> None:
-        self._ask(lambda s: s.settle(settlement))
-        self._raise(analyser, settlement)
+    def _write(self, transmission: Transmission, settlement: Settlement) -> None:
+        try:
+            self._ask(lambda s: s.settle(settlement))
+        except (RefusedError, IllegalTransitionError) as error:
+            # Nothing of it was written. Trying it again would keep every other analyser's results from going out.
+            settlement = failed = self._failed(transmission, error)
+            self._ask(lambda s: s.settle(failed))
+        self._raise(transmission.source.analyser, settlement)
 
     def _ask(self, job: Callable[[Store], T]) -> T:
         return self._store.later(job).result(_ANSWER_S)
@@ -114,29 +144,47 @@ class Converter:
             return self._failed(transmission, error)
 
     def _convert(self, transmission: Transmission, reader: Reader) -> Settlement:
-        planned = plan(transmission, reader.device, reader.policy)
-        analyser, keys = transmission.source.analyser, planned.keys()
-        known = self._ask(lambda s: s.lookup(analyser, keys)) if keys else {}
+        policy = reader.policy.received_in(transmission.source.mode)
+        planned = plan(transmission, reader.device, policy)
+        keys = planned.keys()
+        known = self._known(transmission, keys) if keys else {}
         count = planned.reservations()
         reserved = self._ask(lambda s: s.reserve(count)) if count else []
         completes = self._completes(planned, reader)
-        return settle(planned, known, reserved, reader.device.coding(), reader.policy, completes)
+        return settle(planned, known, reserved, reader.device.coding(), policy, completes)
+
+    def _known(
+        self, transmission: Transmission, keys: Sequence[ObservationKey]
+    ) -> dict[ObservationKey, KnownObservation]:
+        """What was sent before. What this very transmission led to in an earlier conversion counts as its own."""
+        known = self._ask(lambda s: s.lookup(transmission.source.analyser, keys))
+        for group in self._ask(lambda s: s.groups(transmission.id)) if known else ():
+            for o in group.observations:
+                if o.message_id and o.key in known:
+                    known[o.key] = replace(known[o.key], message_id=o.message_id, transmission=transmission.id)
+        return known
 
     def _completes(self, planned: Plan, reader: Reader) -> tuple[int, ...]:
-        """Interrupted transmissions whose every observation and specimen this complete one brought again."""
+        """Interrupted transmissions whose rest this complete one brought."""
         transmission = planned.transmission
         if transmission.state is not TransmissionState.COMPLETE:
             return ()
         analyser = transmission.source.analyser
         broken = self._ask(lambda s: s.interrupted(analyser))
-        keys, specimens = set(planned.keys()), {s.specimen.id for s in planned.specimens}
+        keys, specimens = set(planned.keys()), _ids(planned)
         return tuple(t.id for t in broken if t.id < transmission.id and self._covered(t, reader, keys, specimens))
 
     def _covered(self, broken: Transmission, reader: Reader, keys: set[ObservationKey], specimens: set[str]) -> bool:
         if not broken.text():
             return False
         whole = plan(broken, reader.device, reader.policy, everything=True)
-        return {s.specimen.id for s in whole.specimens} <= specimens and set(whole.keys()) <= keys
+        saved = plan(broken, reader.device, reader.policy)
+        wanted, named = set(whole.keys()), _ids(whole)
+        # A resend may start where the analyser broke off, with repeated parents: what was saved need not come again.
+        rest, missing = wanted - set(saved.keys()), named - _ids(saved)
+        if not rest and not missing:
+            rest, missing = wanted, named
+        return missing <= specimens and rest <= keys
 
     def _failed(self, transmission: Transmission, error: Exception) -> Settlement:
         # The exception's text may quote the message, so only its kind is written anywhere.
@@ -153,3 +201,7 @@ class Converter:
             for code, detail in {(group.hold, group.detail), *((o.hold, o.detail) for o in group.observations)}:
                 if code:
                     self._on_alarm(code, analyser, {"reason": detail, "test": detail})
+
+
+def _ids(planned: Plan) -> set[str]:
+    return {s.specimen.id for s in planned.specimens}

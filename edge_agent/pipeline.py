@@ -19,6 +19,7 @@ from edge_agent.policy import Policy
 from edge_agent.states import TransmissionState
 from edge_agent.store.rows import ChunkKind, ObservationKey, Route, Transmission
 
+_PART_ONLY = frozenset({TransmissionState.INTERRUPTED, TransmissionState.COMPLETED_BY})
 PATIENT_ROUTE = frozenset({Role.PATIENT, Role.BLIND, Role.PROFICIENCY, Role.OPERATOR_PROFICIENCY})
 _ABORTED = frozenset({"T", "R", "E"})  # L.3: sender aborted, receiver asked to, unknown error
 
@@ -61,14 +62,14 @@ class Plan:
 def plan(transmission: Transmission, device: Device, policy: Policy, *, everything: bool = False) -> Plan:
     """Read a transmission's bytes and decide what can be published.
 
-    Of an interrupted transmission only what the analyser may presume saved is read (LIS02-A2 §4.2.1), unless
-    ``everything`` asks for the tail too. Raises drivers.errors.DriverError when the driver has a defect; content never
-    raises.
+    Of an interrupted transmission only what the analyser may presume saved is read (LIS02-A2 §4.2.1), also when its
+    rest came with another, unless ``everything`` asks for the tail too, as far as its records are whole. Raises
+    drivers.errors.DriverError when the driver has a defect; content never raises.
     """
-    text = transmission.text()
+    text = _whole_records(transmission.text()) if everything else transmission.text()
     if not text:
         return Plan(transmission, holds=(_unframed(transmission),))
-    saved_only = transmission.state is TransmissionState.INTERRUPTED and not everything
+    saved_only = transmission.state in _PART_ONLY and not everything
     readings, holds = device.read(text, saved_only=saved_only)
     ring = KeyRing(transmission.source.analyser)
     coding = device.coding()
@@ -82,8 +83,18 @@ def plan(transmission: Transmission, device: Device, policy: Policy, *, everythi
         transmission,
         specimens=tuple(s for s in specimens if s.observations or s.hold),
         holds=(*_never_accepted(transmission), *holds, *(h for r in reports if not r.specimens for h in r.holds)),
-        alarms=(*_aborted(transmission, reports), *_unanswered(reports), *_unknown_tests(specimens, coding, policy)),
+        alarms=(
+            *_aborted(transmission, reports),
+            *_unanswered(reports),
+            *_implausible(reports),
+            *_unknown_tests(specimens, coding, policy),
+        ),
     )
+
+
+def _whole_records(text: bytes) -> bytes:
+    """Without the record in whose middle the transmission broke off."""
+    return text[: max(text.rfind(b"\r"), text.rfind(b"\n")) + 1]
 
 
 def _unframed(transmission: Transmission) -> Hold:
@@ -183,6 +194,11 @@ def _aborted(transmission: Transmission, reports: list[Report]) -> tuple[tuple[s
 
 def _unanswered(reports: list[Report]) -> tuple[tuple[str, Mapping[str, str]], ...]:
     return (("query-unanswered", {}),) if any(r.queries for r in reports) else ()
+
+
+def _implausible(reports: list[Report]) -> tuple[tuple[str, Mapping[str, str]], ...]:
+    left_out = any(u.reason == "implausible-time" for r in reports for u in r.unread)
+    return (("implausible-time", {}),) if left_out else ()
 
 
 def only(specimen: Specimen, keep: frozenset[int]) -> Specimen:

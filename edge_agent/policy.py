@@ -1,8 +1,9 @@
 """What a site decided about one analyser, in the form conversion needs it."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Self
 from zoneinfo import ZoneInfo
 
 from edge_agent.settings import AnalyserTable, Settings
@@ -23,6 +24,10 @@ class Policy:
     on_unknown_code: str
     specimen_id: re.Pattern[str] | None
     resend_horizon: timedelta
+
+    def received_in(self, mode: str) -> Self:
+        """What came in before a person said production stays validation, also when it is converted after."""
+        return replace(self, mode=mode) if mode == "validation" else self
 
     def envelope(self, reserved: Reserved) -> Envelope:
         return Envelope(

@@ -62,7 +62,7 @@ def settle(
     for specimen in plan.specimens:
         verdicts = _verdicts(specimen, known, plan.transmission, policy)
         groups.append(_group(specimen, verdicts, ids, coding, policy))
-        replays += _replays(verdicts)
+        replays += _replays(verdicts, plan.transmission)
     return Settlement(
         plan.transmission.id,
         groups=tuple(groups),
@@ -96,9 +96,10 @@ def _verdict(
 
 
 def _repeats(planned: PlannedObservation, old: KnownObservation, transmission: Transmission, policy: Policy) -> bool:
-    if timed_to_the_minute(planned.observation):
+    if old.transmission == transmission.id or timed_to_the_minute(planned.observation):
         return True
-    return transmission.opened - old.seen <= policy.resend_horizon
+    # After a release the older transmission is converted last, so the distance counts and not the order.
+    return abs(transmission.opened - old.seen) <= policy.resend_horizon
 
 
 def _group(
@@ -206,7 +207,9 @@ def _message(
     )
 
 
-def _replays(verdicts: list[_Verdict]) -> list[str]:
+def _replays(verdicts: list[_Verdict], transmission: Transmission) -> list[str]:
+    """Not for what this transmission carried out itself: then we converted again, and nobody sent again."""
     if not verdicts or any(v.state is not ItemState.DUPLICATE for v in verdicts):
         return []
-    return [v.old.message_id for v in verdicts if v.old and v.old.message_state is MessageState.FILED]
+    again = [v.old for v in verdicts if v.old and v.old.transmission != transmission.id]
+    return [old.message_id for old in again if old.message_state is MessageState.FILED]
