@@ -284,10 +284,11 @@ class Session:
 
     async def _interrupt(self, reason: str) -> None:
         """What was received of a message stays, visible as interrupted (design invariant 4)."""
-        if self._intake.frames:
-            at = self._clock.now().isoformat(timespec="seconds")
-            self._alarms.raise_("interrupted", self._analyser, at=at)
+        broken_off = self._intake.frames > 0
+        at = self._clock.now().isoformat(timespec="seconds")
         await self._intake.close(TransmissionEvent.BROKEN, reason)
+        if broken_off:  # after its end is stored: who looks at the store then does not clear it
+            self._alarms.raise_("interrupted", self._analyser, at=at)
 
     # the way out
 

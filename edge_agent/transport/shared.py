@@ -8,7 +8,16 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
-from edge_agent.transport.base import Connection, LinkState, OnConnection, OnState, Transport
+from edge_agent.transport.base import (
+    Connection,
+    Guarded,
+    LinkState,
+    OnConnection,
+    OnRefused,
+    OnState,
+    Refusal,
+    Transport,
+)
 from edge_agent.transport.peers import AllowList
 
 log = logging.getLogger(__name__)
@@ -27,6 +36,8 @@ class SharedListener:
 
     async def run(self) -> None:
         """Serve every share until cancelled."""
+        if isinstance(self._transport, Guarded):
+            self._transport.on_refused = self._on_refused
         await self._transport.run(self._on_connection, self._on_state)
 
     async def _on_connection(self, connection: Connection) -> None:
@@ -40,11 +51,16 @@ class SharedListener:
         for share in self._shares:
             share.changed(state)
 
+    def _on_refused(self, why: Refusal, address: str) -> None:
+        for share in self._shares:
+            share.on_refused(why, address)
+
 
 class Share:
     """A transport that is served by the listener it is part of."""
 
     def __init__(self, peers: Sequence[str]) -> None:
+        self.on_refused: OnRefused = _ignore
         self._peers = AllowList(peers)
         self._on_connection: OnConnection | None = None
         self._on_state: OnState | None = None
@@ -67,6 +83,10 @@ class Share:
         self._state = state
         if self._on_state is not None:
             self._on_state(state)
+
+
+def _ignore(why: Refusal, address: str) -> None:
+    log.debug("Turned %s away: %s.", address, why)
 
 
 def _host(peer: str) -> str:
