@@ -55,7 +55,7 @@ _TABLE = (
     Code(
         "undecodable",
         E,
-        "Text from {analyser} cannot be read in the character set {charset}.",
+        "Text from {analyser} cannot be read in the character set of its profile ({reason}).",
         "Set text.charset of the profile to what the analyser sends, then release.",
     ),
     Code(
@@ -116,7 +116,7 @@ _TABLE = (
         "frame-refused",
         E,
         "{analyser} sent frames that were refused: {reason}.",
-        "Check the cable; if the device works that way, set {switch} in its profile.",
+        "Check the cable; if the device works that way, say so under [link] in its profile.",
     ),
     Code(
         "not-lis02",
@@ -127,8 +127,8 @@ _TABLE = (
     Code(
         "foreign-protocol",
         E,
-        "{analyser} sent {protocol} inside LIS01 frames.",
-        "Set the analyser to ASTM records, or choose a profile for {protocol}.",
+        "{analyser} sent {reason} inside LIS01 frames.",
+        "Set the analyser to ASTM records, or choose a profile for what it sends.",
     ),
     Code("implausible-time", W, "{analyser} sent an impossible time; it was left out.", "Set the analyser's clock."),
     Code(
@@ -309,5 +309,5 @@ class _Blank(dict[str, str]):
 
 
 def sentence(code: str, params: Mapping[str, str]) -> str:
-    """The code's sentence with its facts filled in; an unknown fact shows as "?"."""
+    """The code's sentence with its facts filled in; an unknown fact shows as "?". Actions have no facts to fill in."""
     return CODES[code].sentence.format_map(_Blank(params))
