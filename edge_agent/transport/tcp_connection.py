@@ -108,14 +108,18 @@ class TcpConnection(asyncio.Protocol):
         if self._gone or self._transport is None or self._transport.is_closing():
             raise ConnectionResetError("the other side is gone")
         self._transport.write(data)
+        if not self._writable.is_set():
+            await self._until_writable(self._transport)
+        if self._gone:
+            raise ConnectionResetError("the other side is gone")
+
+    async def _until_writable(self, transport: asyncio.Transport) -> None:
         try:
             async with asyncio.timeout(WRITE_S):
                 await self._writable.wait()
         except TimeoutError:
-            self._transport.abort()
+            transport.abort()
             raise ConnectionAbortedError("the other side does not read") from None
-        if self._gone:
-            raise ConnectionResetError("the other side is gone")
 
     async def close(self) -> None:
         """Close. An answer written and not yet sent goes out first; a peer that does not read is cut off."""

@@ -250,3 +250,26 @@ def test_stopping_hangs_up_on_everybody():
             await wire.close()
 
     run(main())
+
+
+def test_a_peer_that_does_not_read_is_given_up_and_not_waited_for_for_ever(monkeypatch):
+    monkeypatch.setattr("edge_agent.transport.tcp_connection.WRITE_S", 0.05)
+
+    async def main():
+        told = []
+
+        async def flooding(connection: Connection) -> None:
+            try:
+                while True:
+                    await connection.write(b"x" * 100_000)
+            except ConnectionError as error:
+                told.append(str(error))
+
+        async with running(server(), flooding) as watch:
+            await until(lambda: watch.up)
+            wire = await Wire.call(watch.transport.port)
+            await until(lambda: told)
+            await wire.close()
+        assert told == ["the other side does not read"]
+
+    run(main())
