@@ -119,7 +119,7 @@ class Analyser:
         self.report.sent += len(transmission.observations)
         began, tries = time.monotonic(), 0
         while not self._stop.is_set():
-            if self._attempt(transmission):
+            if self._attempt(transmission, tries):
                 self.report.transmissions_acknowledged += 1
                 self.report.acknowledged += len(transmission.observations)
                 return
@@ -129,7 +129,7 @@ class Analyser:
             self._stop.wait(BACKOFF[min(tries, len(BACKOFF) - 1)])
             tries += 1
 
-    def _attempt(self, transmission: Transmission) -> bool:
+    def _attempt(self, transmission: Transmission, attempt: int) -> bool:
         made = self._frames(transmission)
         sender: Sender | None = None
         reached = 0
@@ -148,7 +148,9 @@ class Analyser:
         # The L record's frame is the last one: its acknowledgement is what counts, not whether our EOT still got out.
         complete = reached == made[-1].ends_at
         if complete or sender is not None:
-            self._ledger.write(rows_of(transmission, self._device.name, self._plan.analyser, reached, complete))
+            self._ledger.write(
+                rows_of(transmission, self._device.name, self._plan.analyser, reached, complete, attempt)
+            )
         return complete
 
     def _failed(self, error: SimulatorError) -> None:

@@ -37,6 +37,7 @@ class Row:
     time: str | None
     acked_at: str
     message_no: int
+    attempt: int  # from 0: how often the whole transmission had been sent before
     complete: bool
 
 
@@ -71,7 +72,7 @@ class AnalyserLedger:
 
 
 def rows_of(
-    transmission: Transmission, device: str, analyser: str, delivered: int, complete: bool, base: int = 0
+    transmission: Transmission, device: str, analyser: str, delivered: int, complete: bool, attempt: int = 0
 ) -> list[Row]:
     """One row per observation; ``delivered`` is how many bytes of the message were acknowledged."""
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
@@ -80,7 +81,8 @@ def rows_of(
             device=device,
             analyser=analyser,
             acked_at=now if sent.ends_at <= delivered else "",
-            message_no=base + transmission.number,
+            message_no=transmission.number,
+            attempt=attempt,
             complete=complete,
             **_of(sent),
         )

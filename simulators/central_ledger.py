@@ -27,9 +27,9 @@ CREATE TABLE IF NOT EXISTS delivery (
 CREATE INDEX IF NOT EXISTS delivery_msh10 ON delivery (gateway, msh10);
 CREATE TABLE IF NOT EXISTS observation (
     delivery INTEGER NOT NULL REFERENCES delivery, position INTEGER NOT NULL, specimen TEXT NOT NULL,
-    role TEXT NOT NULL, patient TEXT NOT NULL, code TEXT NOT NULL, type TEXT NOT NULL, value TEXT NOT NULL,
-    value_text TEXT NOT NULL, unit TEXT NOT NULL, flags TEXT NOT NULL, status TEXT NOT NULL, run TEXT NOT NULL,
-    time TEXT NOT NULL, notes TEXT NOT NULL, PRIMARY KEY (delivery, position)
+    role TEXT NOT NULL, patient TEXT NOT NULL, code TEXT NOT NULL, name TEXT NOT NULL, supplemental TEXT NOT NULL,
+    type TEXT NOT NULL, value TEXT NOT NULL, value_text TEXT NOT NULL, unit TEXT NOT NULL, flags TEXT NOT NULL,
+    status TEXT NOT NULL, run TEXT NOT NULL, time TEXT NOT NULL, notes TEXT NOT NULL, PRIMARY KEY (delivery, position)
 ) STRICT;
 """
 WIRE = """
@@ -165,8 +165,8 @@ class CentralLedger:
 
 TOTALS = """
 SELECT count(*) AS deliveries, count(DISTINCT gateway || msh10) AS messages, coalesce(sum(filed), 0) AS filed_messages,
-       (SELECT count(*) FROM observation o JOIN delivery d ON d.id = o.delivery WHERE d.filed = 1 AND o.type <> 'ED')
-           AS filed_results,
+       (SELECT count(*) FROM observation o JOIN delivery d ON d.id = o.delivery WHERE d.filed = 1 AND o.type <> 'ED'
+           AND o.supplemental = '') AS filed_results,
        count(*) - count(DISTINCT gateway || msh10) AS retries,
        count(DISTINCT gateway || msh10) - coalesce(sum(filed), 0) AS not_filed,
        count(verdict) AS judged, count(nullif(verdict, '')) AS refused_by_judge

@@ -26,6 +26,8 @@ class Observation:
     role: str
     patient: str
     code: str
+    name: str
+    supplemental: str  # LAW's class of what belongs to a result: OBX-3.4 where OBX-3.6 is IHELAW
     type: str
     value: str
     value_text: str
@@ -140,6 +142,8 @@ def _observation(obx: Segment, specimen: Segment, patient: str, notes: str) -> O
         role=specimen.part(11, 1),
         patient=patient,
         code=obx.part(3, 1),
+        name=obx.part(3, 2),
+        supplemental=obx.part(3, 4) if obx.part(3, 6) == "IHELAW" else "",
         type=kind,
         value=value,
         value_text=value_text,

@@ -12,6 +12,8 @@ from datetime import UTC, datetime, timedelta
 from simulators.shapes import Mark, Shape, SpecimenMark, join_record, split_record
 
 FIRST = datetime(2025, 3, 3, tzinfo=UTC)
+SPREAD_S = 300 * 86_400  # runs of different seeds begin somewhere in these days: controls keep their ids, so times tell
+STEP_S = 37  # between two transmissions
 STAMP = re.compile(r"(?<!\d)20\d{12}(?!\d)")
 NUMBER = re.compile(r"^([<>=]*\s*)(\d+)([.,]\d+)?$")
 ID_DIGITS = 8
@@ -115,7 +117,8 @@ class Generator:
         known = next((found for found in map(STAMP.search, texts) if found), None)
         if known is None:
             return timedelta()
-        return FIRST + timedelta(minutes=self._seed % 40_000 + number) - _time(known[0])
+        start = self._draw("start").randrange(SPREAD_S)
+        return FIRST + timedelta(seconds=start + number * STEP_S) - _time(known[0])
 
     def _record(
         self, shape: Shape, index: int, ids: Sequence[str], patients: Sequence[str], shift: timedelta, number: int
