@@ -1,8 +1,8 @@
 """Cuts a byte stream into frames, control bytes and noise, for any chunking of the stream.
 
 What it promises: cutting depends on the bytes alone, never on how reads were split; every byte is in exactly one piece,
-except padding between frames (CR, LF, NUL), which is swallowed; memory is bounded by ``max_frame`` (bare records:
-``max_message``) plus what the caller has not yet let it cut; each byte is looked at a bounded number of times.
+except padding between frames (CR, LF, NUL; in gs_hex dialects ETX), which is swallowed; memory is bounded by
+``max_frame`` (bare records: ``max_message``) plus what the caller has not yet let it cut.
 
 Why it is suspicious of control bytes. One changed bit makes an ENQ, EOT or STX of an innocent byte, and the answer to
 such a byte would be taken by the sender as the answer to its frame: a whole message acknowledged and never received.

@@ -29,6 +29,7 @@ class Link:
     """A receiver, a clock that only moves when told, and a store that always (or never) works."""
 
     def __init__(self, dialect: lis01.Dialect, cut: Callable[[bytes], Iterator[bytes]], glued: bool = False) -> None:
+        self.dialect = dialect
         self.receiver = lis01.Receiver(dialect)
         self.now = 100.0
         self.stores = True
@@ -86,6 +87,17 @@ class Link:
     def raw(self) -> bytes:
         return b"".join(getattr(e, "raw", b"") for e in self.events)
 
+    def lost_bytes(self, data: bytes) -> bytes:
+        """Bytes of ``data`` (all that was sent) that are in no event, in their order, and are no control byte."""
+        swallowed = b"\x00\r\n\x04\x05" + (b"\x03" if self.dialect.checksum == "gs_hex" else b"")
+        at, lost = 0, b""
+        for raw in (e.raw for e in self.events if getattr(e, "raw", b"")):
+            while at < len(data) and not data.startswith(raw, at):
+                lost += data[at : at + 1].strip(swallowed)
+                at += 1
+            at += len(raw)
+        return lost + data[at:].strip(swallowed)
+
     def _deliver(self) -> None:
         data, self._unsent = self._unsent, b""
         for read in self._cut(data):
@@ -124,7 +136,7 @@ def link(request: pytest.FixtureRequest) -> Callable[..., Link]:
     return lambda dialect=None: Link(dialect or lis01.Dialect(), cut, glued)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def plain() -> Callable[..., Link]:
     """Makes links that read what they are sent; ``size`` cuts reads."""
     return lambda dialect=None, size=0: Link(dialect or lis01.Dialect(), by_size(size) if size else as_one)
