@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 Answer = Callable[[Mapping[str, Any]], Awaitable[Any]]
 GROUP = "edge-agent"
 _LONGEST_REQUEST = 64 * 1024
+_PATIENCE_S = 30
+# What a defect in an answer raises: the one who asked is told, everybody else is served on.
+_DEFECTS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 
 def socket_path(data_dir: Path) -> Path:
@@ -51,24 +54,37 @@ class ControlServer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            line = await reader.readline()
-            writer.write(json.dumps(await self._answer(line), ensure_ascii=False).encode() + b"\n")
+            writer.write(json.dumps(await self._reply(reader)).encode() + b"\n")
             await writer.drain()
-        except (ConnectionError, asyncio.LimitOverrunError, ValueError):
+        except ConnectionError:
             log.info("A command went away before it had its answer")
         finally:
             writer.close()
+
+    async def _reply(self, reader: asyncio.StreamReader) -> dict[str, Any]:
+        try:
+            return await self._answer(await reader.readline())
+        except AgentError as error:
+            return _failure(error)
+        except _DEFECTS as error:
+            # The error's own words may quote a patient's data.
+            log.error("A command could not be answered: %s", type(error).__name__)
+            return _failure(_CANNOT_ANSWER)
 
     async def _answer(self, line: bytes) -> dict[str, Any]:
         try:
             request = json.loads(line)
             answer = self._answers[request["ask"]]
-        except (ValueError, KeyError, TypeError):
-            return _failure(AgentError("The agent does not know this command.", code="usage", action="Update both."))
-        try:
-            return {"ok": True, "result": await answer(request)}
-        except AgentError as error:
-            return _failure(error)
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise AgentError("The agent does not know this command.", code="usage", action="Update both.") from None
+        return {"ok": True, "result": await answer(request)}
+
+
+_CANNOT_ANSWER = AgentError(
+    "The agent could not answer this.",
+    code="internal",
+    action="Report it with the agent's log; results are not touched.",
+)
 
 
 def _failure(error: AgentError) -> dict[str, Any]:
@@ -77,30 +93,37 @@ def _failure(error: AgentError) -> dict[str, Any]:
 
 def ask(data_dir: Path, name: str, **arguments: object) -> Any:
     """Ask the running agent. Raises NotRunningError, or AgentError with the agent's own sentence."""
-    path = socket_path(data_dir)
-    request = json.dumps({"ask": name, **arguments}).encode() + b"\n"
-    try:
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(30)
-            connection.connect(os.fspath(path))
-            connection.sendall(request)
-            answer = _read_line(connection)
-    except PermissionError as error:
-        raise AgentError(
-            f"You may not open {path}.", code="permission", action=f"Run as a member of the group {GROUP}, or as root."
-        ) from error
-    except OSError as error:
-        raise NotRunningError(path) from error
-    reply = json.loads(answer)
+    reply = _exchange(socket_path(data_dir), json.dumps({"ask": name, **arguments}).encode() + b"\n")
     if not reply["ok"]:
         raise AgentError(reply["sentence"], code=reply["code"], action=reply["action"])
     return reply["result"]
 
 
-def _read_line(connection: socket.socket) -> bytes:
+def _exchange(path: Path, request: bytes) -> Any:
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(_PATIENCE_S)
+            connection.connect(os.fspath(path))
+            connection.sendall(request)
+            return json.loads(_read_all(connection))
+    except PermissionError as error:
+        raise AgentError(
+            f"You may not open {path}.", code="permission", action=f"Run as a member of the group {GROUP}, or as root."
+        ) from error
+    except TimeoutError as error:
+        raise AgentError(
+            f"The agent did not answer within {_PATIENCE_S} s.",
+            code="no-answer",
+            action="Look at its log and at the disk, then ask again.",
+        ) from error
+    except OSError as error:
+        raise NotRunningError(path) from error
+    except ValueError as error:
+        raise AgentError("The agent stopped before it had answered.", code="no-answer", action="Ask again.") from error
+
+
+def _read_all(connection: socket.socket) -> bytes:
     parts = []
     while part := connection.recv(65536):
         parts.append(part)
-    if not parts:
-        raise ConnectionResetError("the agent closed the connection")
     return b"".join(parts)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from edge_agent.codes import CODES, Severity, sentence
 from edge_agent.control import Answer
 from edge_agent.converter import Reader
-from edge_agent.errors import UnknownIdError
+from edge_agent.errors import AgentError, UnknownIdError
 from edge_agent.link import Link
 from edge_agent.monitor.alarms import Alarm, Alarms
 from edge_agent.monitor.presence import Presence
@@ -30,6 +30,9 @@ Plain = dict[str, Any]
 
 _TRANSMISSION = re.compile(r"t(\d{1,12})")
 _MOST_TRANSMISSIONS = 20
+_WAITING = (ItemState.HELD, ItemState.FAILED)
+_STATES = (None, *MessageState, *_WAITING)
+_MOST_HELD = 10_000  # looked through for one of the two states
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +69,10 @@ class Questions:
 
     async def queue(self, request: Mapping[str, Any]) -> Plain:
         state, analyser = request.get("state"), request.get("analyser")
-        limit = min(int(request.get("limit") or 50), 1000)
-        return await self._read(lambda s: _queue(s, state, analyser, limit))
+        limit = request.get("limit") or 50
+        if state not in _STATES or not isinstance(limit, int):
+            raise AgentError("There is no such state or limit.", code="usage", action="See `edge-agent queue --help`.")
+        return await self._read(lambda s: _queue(s, state, analyser, min(max(limit, 1), 1000)))
 
     async def show(self, request: Mapping[str, Any]) -> Plain:
         name = str(request.get("id", ""))
@@ -177,14 +182,13 @@ def _alarm(alarm: Alarm) -> Plain:
 
 
 def _queue(store: Store, state: str | None, analyser: str | None, limit: int) -> Plain:
-    item_states = {s.value for s in (ItemState.HELD, ItemState.FAILED)}
-    states = OPEN_MESSAGE_STATES if state is None else () if state in item_states else (MessageState(state),)
+    states = OPEN_MESSAGE_STATES if state is None else () if state in _WAITING else (MessageState(state),)
     messages = store.messages(states=states, analyser=analyser, limit=limit) if states else []
-    held = store.held(analyser=analyser, limit=limit) if state is None or state in item_states else []
-    return {
-        "messages": [_waiting(m) for m in messages],
-        "held": [line for group in held for line in _held(group) if state in (None, line["state"])],
-    }
+    held: list[Group] = []
+    if state is None or state in _WAITING:
+        held = store.held(analyser=analyser, limit=limit if state is None else _MOST_HELD)
+    lines = [line for group in held for line in _held(group) if state in (None, line["state"])]
+    return {"messages": [_waiting(m) for m in messages], "held": lines[:limit]}
 
 
 def _waiting(row: OutboxRow) -> Plain:
@@ -204,9 +208,9 @@ def _waiting(row: OutboxRow) -> Plain:
 
 def _held(group: Group) -> list[Plain]:
     """One line for each reason of a specimen; the results it holds are counted."""
-    waiting = [o for o in group.observations if o.state in (ItemState.HELD, ItemState.FAILED)]
+    waiting = [o for o in group.observations if o.state in _WAITING]
     reasons = list(dict.fromkeys((o.state, o.hold, o.detail) for o in waiting))
-    if not waiting and group.state in (ItemState.HELD, ItemState.FAILED):
+    if not waiting and group.state in _WAITING:
         reasons = [(group.state, group.hold, group.detail)]
     return [
         _held_line(group, *reason, sum((o.state, o.hold, o.detail) == reason for o in waiting)) for reason in reasons

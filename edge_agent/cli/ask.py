@@ -33,12 +33,12 @@ def status(config_: Path | None, as_json: bool) -> None:
     help="Only these; default all open.",
 )
 @click.option("--analyser", help="Only this analyser's.")
-@click.option("--limit", default=50, show_default=True, help="At most so many.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="At most so many.")
 @reading
 def queue(config_: Path | None, as_json: bool, state: str | None, analyser: str | None, limit: int) -> None:
     """List messages that are not filed yet, and results that are held, with the reason."""
     answer = ask(data_dir(config_), "queue", state=state, analyser=analyser, limit=limit)
-    _print(answer, as_json, show_status.queue_text(answer))
+    _print(answer, as_json, show_status.queue_text(answer, of_all=state is None and analyser is None))
 
 
 @click.command()

@@ -13,7 +13,7 @@ def text(answer: Answer) -> str:
     return "\n".join(parts)
 
 
-def queue_text(answer: Answer) -> str:
+def queue_text(answer: Answer, *, of_all: bool) -> str:
     """Messages on their way and results that are held, or the sentence that there are none."""
     parts: list[str] = []
     if answer["messages"]:
@@ -30,7 +30,8 @@ def queue_text(answer: Answer) -> str:
                 [_held(h) for h in answer["held"]],
             ),
         ]
-    return "\n".join(parts) if parts else "Nothing waits: every message is filed, nothing is held."
+    nothing = "Nothing waits: no message is under way, nothing is held." if of_all else "Nothing of this kind is there."
+    return "\n".join(parts) if parts else nothing
 
 
 def _facts(answer: Answer) -> list[str]:

@@ -1,11 +1,12 @@
 """Looks after what nobody reports: holds that went away, storage, disk, links.
 
 Runs on the event loop every few seconds; the store answers from counters. Raises and clears alarms, and keeps each
-analyser's retained state true.
+analyser's retained state true. What is still wrong after a restart is raised again from what the store counts.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
 
 from edge_agent.clock import Clock
 from edge_agent.link import Link
@@ -19,7 +20,7 @@ from edge_agent.store.thread import StoreThread
 
 EVERY_S = 5.0
 # Not holds: they stand until a restart, because nothing tells that they are over.
-_STANDING = frozenset({"unknown-test", "query-unanswered", "interrupted", "implausible-time"})
+_STANDING = frozenset({"unknown-test", "query-unanswered", "implausible-time"})
 
 
 class Watch:
@@ -35,14 +36,18 @@ class Watch:
         every_s: float = EVERY_S,
     ) -> None:
         self._store = store
-        self._links = links
+        self._links: dict[str, list[Link]] = {}
+        for link in links:
+            self._links.setdefault(link.analyser_id, []).append(link)
         self._usual_gaps = usual_gaps
         self._alarms = alarms
         self._presence = presence
         self._every_s = every_s
+        self._clock = clock
         self._started = clock.now()
         self._disk_low = False
         self._holds: dict[str, set[str]] = {}
+        self._aborted: dict[str, datetime] = {}  # the analyser ended a transmission with L.3 = T, R or E
 
     def disk_low(self) -> bool:
         """The newest answer; sessions ask before each frame."""
@@ -50,7 +55,10 @@ class Watch:
 
     def converted(self, code: str, analyser: str, params: Mapping[str, str]) -> None:
         """Conversion met something. A hold's alarm stands until nothing of the analyser is held any more."""
-        self._holds.setdefault(analyser, set()).add(code)
+        if code == "interrupted":
+            self._aborted[analyser] = self._clock.now()
+        else:
+            self._holds.setdefault(analyser, set()).add(code)
         self._alarms.raise_(code, analyser, **params)
 
     async def run(self) -> None:
@@ -60,31 +68,53 @@ class Watch:
             await asyncio.sleep(self._every_s)
 
     async def look(self) -> None:
+        before = {analyser: frozenset(codes) for analyser, codes in self._holds.items()}
         counts = await self._counts()
-        for link in self._links:
+        for analyser, links in self._links.items():
             if counts is not None:
-                self._items(link.analyser_id, counts)
-            self._tell(link, counts)
+                # What was raised while the store counted is not among what it counted, so it is not over.
+                self._items(analyser, counts, before.get(analyser, frozenset()))
+                await self._interruption(analyser, links, counts)
+            self._tell(analyser, links, counts)
 
     async def _counts(self) -> Counts | None:
         try:
             counts, self._disk_low, free = await asyncio.wrap_future(self._store.later(_read))
         except StoreError as error:
-            self._alarms.raise_("storage", reason=error.sentence)
+            self._alarms.raise_("storage", reason=error.sentence.removeprefix("Results cannot be stored: "))
             return None
         if self._store.failed is None:
             self._alarms.clear("storage")
         self._switch(self._disk_low, "disk-low", free_mb=str(free))
         return counts
 
-    def _items(self, analyser: str, counts: Counts) -> None:
+    def _items(self, analyser: str, counts: Counts, known: Collection[str]) -> None:
         waiting = counts.held.get(analyser, 0) + counts.failed.get(analyser, 0)
         self._switch(bool(waiting), "held", analyser, count=str(waiting))
         if not waiting:
-            for code in self._holds.pop(analyser, set()) - _STANDING:
+            for code in set(known) - _STANDING:
                 self._alarms.clear(code, analyser)
-        if not counts.interrupted.get(analyser, 0):
+            self._holds.get(analyser, set()).difference_update(known)
+
+    async def _interruption(self, analyser: str, links: Sequence[Link], counts: Counts) -> None:
+        """Up while the store has an interrupted transmission, or until the analyser sent well after it aborted one."""
+        if counts.interrupted.get(analyser, 0):
+            if not self._alarms.is_up("interrupted", analyser):
+                await self._raise_interrupted(analyser)
+            return
+        aborted, last = self._aborted.get(analyser), _newest(link.status().last_result for link in links)
+        if aborted is None or (last is not None and last > aborted):
+            self._aborted.pop(analyser, None)
             self._alarms.clear("interrupted", analyser)
+
+    async def _raise_interrupted(self, analyser: str) -> None:
+        try:
+            broken = await asyncio.wrap_future(self._store.later(lambda s: s.interrupted(analyser, 1)))
+        except StoreError:
+            return  # the next look raises what is wrong with the store
+        for transmission in broken:
+            at = transmission.ended or transmission.opened
+            self._alarms.raise_("interrupted", analyser, at=at.isoformat(timespec="seconds"))
 
     def _switch(self, up: bool, code: str, analyser: str = "", **params: str) -> None:
         if up:
@@ -92,22 +122,27 @@ class Watch:
         else:
             self._alarms.clear(code, analyser)
 
-    def _tell(self, link: Link, counts: Counts | None) -> None:
-        status = link.status()
-        analyser = link.analyser_id
+    def _tell(self, analyser: str, links: Sequence[Link], counts: Counts | None) -> None:
+        """One state for all links of an analyser: as bad as the worst, as new as the newest."""
+        statuses = [link.status() for link in links]
+        down = [s for s in statuses if not s.up]
         self._presence.set_analyser(
             analyser,
             AnalyserState(
-                link="up" if status.up else "down",
-                protocol="receiving" if status.receiving else "idle",
-                since=status.since or self._started,
-                last_byte=status.last_byte,
-                last_result=status.last_result,
+                link="down" if down else "up",
+                protocol="receiving" if any(s.receiving for s in statuses) else "idle",
+                since=_newest(s.since for s in down or statuses) or self._started,
+                last_byte=_newest(s.last_byte for s in statuses),
+                last_result=_newest(s.last_result for s in statuses),
                 usual_gap_s=self._usual_gaps.get(analyser) or None,
                 held=counts.held.get(analyser, 0) if counts else 0,
                 failed=counts.failed.get(analyser, 0) if counts else 0,
             ),
         )
+
+
+def _newest(times: Iterable[datetime | None]) -> datetime | None:
+    return max((t for t in times if t is not None), default=None)
 
 
 def _read(store: Store) -> tuple[Counts, bool, int]:
