@@ -187,11 +187,12 @@ class Database:
         row = self.row(sql, values)
         return None if row is None else row[0]
 
-    def run_many(self, sql: str, values: Sequence[Values]) -> None:
+    def run_many(self, sql: str, values: Sequence[Values]) -> int:
+        """How many rows were written in all."""
         if self.broken:
             raise StorageFailedError(self.broken)
         try:
-            self.connection.executemany(sql, values)
+            return self.connection.executemany(sql, values).rowcount if values else 0
         except _ONE_JOB:
             raise
         except sqlite3.Error as error:

@@ -135,6 +135,7 @@ class _Settling:
         assert number is not None
         for message in group.messages:
             self._queue(message, number)
+        self._remember(group.observations)
         self._database.run_many(
             "INSERT INTO observation VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [self._observation(number, position, o) for position, o in enumerate(group.observations)],
@@ -152,9 +153,7 @@ class _Settling:
     def _observation(self, group: int, position: int, observation: NewObservation) -> Row:
         after_item(ItemState.RECEIVED, _EVENT[observation.state])
         state = observation.state
-        if state is ItemState.CONVERTED:
-            self._remember(observation)
-        elif state is ItemState.DUPLICATE and self._origin(observation.key) == self._transmission:
+        if state is ItemState.DUPLICATE and self._origin(observation.key) == self._transmission:
             state = ItemState.CONVERTED  # converted again from the same bytes: it is what went out then
         key = observation.key
         return (
@@ -177,16 +176,20 @@ class _Settling:
         )
         return number
 
-    def _remember(self, observation: NewObservation) -> None:
-        key = observation.key
-        if self._origin(key) == self._transmission:
+    def _remember(self, observations: Sequence[NewObservation]) -> None:
+        rows = [
+            (self._analyser, o.key.digest, o.key.occurrence, o.message_id, self._transmission, self._seen)
+            for o in observations
+            if o.state is ItemState.CONVERTED
+        ]
+        written = self._database.run_many(
+            "INSERT INTO seen VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET message_id = excluded.message_id,"
+            " transmission = excluded.transmission, seen = excluded.seen WHERE transmission <> excluded.transmission",
+            rows,
+        )
+        if written != len(rows):
             # One observation under two message ids would be filed twice. Nothing of this settlement is written.
             raise AlreadySentError(self._transmission)
-        self._database.execute(
-            "INSERT INTO seen VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET message_id = excluded.message_id,"
-            " transmission = excluded.transmission, seen = excluded.seen",
-            (self._analyser, key.digest, key.occurrence, observation.message_id, self._transmission, self._seen),
-        )
 
     def _queue(self, message: NewMessage, group: int) -> None:
         sequence = self._database.value(

@@ -57,7 +57,8 @@ class Outbox:
 
     def _first_since(self, queued: int) -> int | None:
         number: int | None = self._database.value(
-            "SELECT number FROM outbox WHERE state IN ('queued', 'at-broker', 'rejected', 'blocked') AND queued >= ?"
+            "SELECT number FROM outbox INDEXED BY outbox_open"
+            " WHERE state IN ('queued', 'at-broker', 'rejected', 'blocked') AND queued >= ?"
             " ORDER BY queued LIMIT 1",
             (queued,),
         )
@@ -79,7 +80,7 @@ class Outbox:
     def _again(self, fresh: int, limit: int) -> list[OutboxRow]:
         values = {"now": self._database.now_us(), "fresh": fresh, "limit": limit}
         rejected = self._select(
-            "SELECT * FROM message o WHERE o.state = 'rejected' AND o.retry_at <= :now"
+            "SELECT * FROM message o WHERE o.retry_at <= :now"
             " AND NOT EXISTS (SELECT 1 FROM outbox b WHERE b.state = 'at-broker' AND b.specimen_key = o.specimen_key"
             " AND b.at_broker >= :fresh) ORDER BY o.retry_at LIMIT :limit",
             values,
@@ -94,9 +95,7 @@ class Outbox:
 
     def next_due(self) -> datetime | None:
         """When the next rejected or asked-for-again row may go out: how long the publisher may sleep."""
-        retry = self._database.value(
-            "SELECT retry_at FROM outbox WHERE state = 'rejected' AND retry_at IS NOT NULL ORDER BY retry_at LIMIT 1"
-        )
+        retry = self._database.value("SELECT retry_at FROM outbox WHERE retry_at IS NOT NULL ORDER BY retry_at LIMIT 1")
         replay = self._database.value(
             "SELECT replay_at FROM outbox WHERE replay_at IS NOT NULL ORDER BY replay_at LIMIT 1"
         )
@@ -161,7 +160,8 @@ class Outbox:
         for kind, name, value in self._database.rows("SELECT kind, name, value FROM counter"):
             by[kind][name] = value
         oldest = self._database.value(
-            "SELECT queued FROM outbox WHERE state IN ('queued', 'at-broker', 'rejected', 'blocked')"
+            "SELECT queued FROM outbox INDEXED BY outbox_open"
+            " WHERE state IN ('queued', 'at-broker', 'rejected', 'blocked')"
             " ORDER BY queued LIMIT 1"
         )
         return Counts(

@@ -150,7 +150,7 @@ CREATE INDEX outbox_head ON outbox (graphics, stat, number) WHERE head = 1;
 CREATE INDEX outbox_queue ON outbox (specimen_key, graphics, number) WHERE state = 'queued';
 CREATE INDEX outbox_unanswered ON outbox (specimen_key, at_broker) WHERE state = 'at-broker';
 CREATE INDEX outbox_open ON outbox (queued) WHERE state IN ('queued', 'at-broker', 'rejected', 'blocked');
-CREATE INDEX outbox_retry ON outbox (retry_at) WHERE state = 'rejected' AND retry_at IS NOT NULL;
+CREATE INDEX outbox_retry ON outbox (retry_at) WHERE retry_at IS NOT NULL;
 CREATE INDEX outbox_replay ON outbox (replay_at) WHERE replay_at IS NOT NULL;
 
 -- Apart from its row, so that a change of state rewrites a few bytes and not the message.

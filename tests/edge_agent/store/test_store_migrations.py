@@ -1,0 +1,156 @@
+"""Migrations: at any point of a crash the old schema or the new one, never a part of both."""
+
+import os
+import sqlite3
+from pathlib import Path
+
+import pytest
+from store_faults import die_at, in_child, intercept
+from store_helpers import StillClock, ids, queued
+
+from edge_agent.states import MessageState
+from edge_agent.store import schema
+from edge_agent.store.errors import StorageFailedError
+from edge_agent.store.store import Store
+
+NEXT = """
+ALTER TABLE transmission ADD COLUMN weather TEXT NOT NULL DEFAULT '';
+CREATE TABLE tides (at INTEGER PRIMARY KEY, height TEXT NOT NULL) STRICT;
+CREATE TRIGGER tide AFTER INSERT ON tides BEGIN
+    UPDATE fact SET value = new.height WHERE name = 'tide';
+    UPDATE fact SET value = ';' WHERE name = 'never';
+END;
+INSERT INTO tides VALUES (1, '0.40');
+"""
+
+
+def tables(path: Path) -> tuple[int, int, list[str]]:
+    """Version, application id and everything the schema has, read by SQLite alone."""
+    other = sqlite3.connect(path)
+    try:
+        names = other.execute("SELECT name || ' ' || sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name")
+        found = [row[0] for row in names]
+        version = other.execute("PRAGMA user_version").fetchone()[0]
+        return version, other.execute("PRAGMA application_id").fetchone()[0], found
+    finally:
+        other.close()
+
+
+def opened(data_dir: Path) -> Store:
+    return Store.open(data_dir, StillClock(), reserve_mb=0, low_water_mb=0, allow_unsafe=True)
+
+
+def with_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = [*schema.migrations(), (2, NEXT)]
+    monkeypatch.setattr(schema, "migrations", lambda: steps)
+
+
+def statements_of_a_start(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Counted in a child, so that nothing of it is left here."""
+    reading, writing = os.pipe()
+
+    def work() -> None:
+        seen: list[str] = []
+        intercept(monkeypatch, seen.append)
+        opened(data_dir).close()
+        os.write(writing, str(len(seen)).encode())
+
+    assert in_child(work) == 0
+    count = int(os.read(reading, 20))
+    os.close(reading)
+    os.close(writing)
+    return count
+
+
+def die_while_opening(data_dir: Path, monkeypatch: pytest.MonkeyPatch, statement: int) -> None:
+    def work() -> None:
+        intercept(monkeypatch, die_at(statement))
+        opened(data_dir)
+
+    in_child(work)
+
+
+def test_a_first_start_killed_at_each_statement_leaves_nothing_or_the_whole_schema(tmp_path, monkeypatch):
+    whole = tmp_path / "whole"
+    count = statements_of_a_start(whole, monkeypatch)
+    wanted = tables(whole / "agent.db")
+    assert (wanted[0], len(wanted[2]) > 30) == (1, True)
+    seen = set()
+    for statement in range(1, count + 1):
+        data_dir = tmp_path / f"killed-{statement}"
+        die_while_opening(data_dir, monkeypatch, statement)
+        left = tables(data_dir / "agent.db")
+        assert left in (wanted, (0, 0, [])), f"killed at statement {statement}"
+        seen.add(left[0])
+    assert seen == {0, 1}
+    print(f"{count} statements, each killed once")
+
+
+def test_an_upgrade_killed_at_each_statement_leaves_the_old_or_the_new_and_the_rows(tmp_path, monkeypatch):
+    store = opened(tmp_path / "old")
+    sent = queued(store)
+    store.close()
+    database = (tmp_path / "old" / "agent.db").read_bytes()
+    old = tables(tmp_path / "old" / "agent.db")
+    with_next(monkeypatch)
+    count = statements_of_a_start(tmp_path / "old", monkeypatch)
+    new = tables(tmp_path / "old" / "agent.db")
+    assert (old[0], new[0]) == (1, 2)
+    seen = set()
+    for statement in range(1, count + 1):
+        data_dir = tmp_path / f"killed-{statement}"
+        data_dir.mkdir(mode=0o700)
+        (data_dir / "agent.db").write_bytes(database)
+        die_while_opening(data_dir, monkeypatch, statement)
+        left = tables(data_dir / "agent.db")
+        assert left in (old, new), f"killed at statement {statement}"
+        seen.add(left[0])
+        if left == new:
+            assert (data_dir / "agent-schema-1.db").exists()
+    assert seen == {1, 2}
+    after = opened(data_dir)
+    assert ids(after.messages(states=(MessageState.QUEUED,))) == [sent]
+    after.close()
+
+
+def test_the_copy_before_an_upgrade_is_the_old_database_whole(tmp_path, monkeypatch):
+    store = opened(tmp_path)
+    sent = queued(store)
+    store.close()
+    old = tables(tmp_path / "agent.db")
+    with_next(monkeypatch)
+    opened(tmp_path).close()
+    copy = tmp_path / "agent-schema-1.db"
+    assert tables(copy) == old
+    assert copy.stat().st_mode & 0o077 == 0
+    other = sqlite3.connect(copy)
+    assert other.execute("SELECT id FROM outbox").fetchall() == [(sent,)]
+    other.close()
+
+
+def test_a_first_start_makes_no_copy(tmp_path):
+    opened(tmp_path).close()
+    assert list(tmp_path.glob("agent-schema-*")) == []
+
+
+def test_a_migration_with_an_error_changes_nothing(tmp_path, monkeypatch):
+    opened(tmp_path).close()
+    old = tables(tmp_path / "agent.db")
+    steps = [*schema.migrations(), (2, NEXT + "CREATE TABLE tides (again INTEGER) STRICT;")]
+    monkeypatch.setattr(schema, "migrations", lambda: steps)
+    with pytest.raises(StorageFailedError):
+        opened(tmp_path)
+    assert tables(tmp_path / "agent.db") == old
+
+
+def test_a_script_run_by_sqlite3_itself_would_be_found(tmp_path, monkeypatch):
+    """The control: the standard library's executescript commits first, and a kill then leaves half a schema."""
+    monkeypatch.setattr(schema, "_apply", lambda database, _n, sql: database.connection.executescript(sql + "broken;"))
+    with pytest.raises(sqlite3.Error):
+        opened(tmp_path)
+    left = tables(tmp_path / "agent.db")
+    assert (left[0], len(left[2]) > 0) == (0, True)
+
+
+def test_migrations_are_numbered_without_gaps():
+    assert [number for number, _ in schema.migrations()] == list(range(1, len(schema.migrations()) + 1))
