@@ -28,6 +28,8 @@ def identify(reader: Reader, chain: Chain, patient: Patient) -> Identity:
     """The specimen id: outer blanks off, nothing else."""
     table = reader.profile.specimen
     found = _ids(reader, chain)
+    if table.doubt == "hold" and _rivalled(reader, chain, found):
+        return Identity(("",), (Hold("specimen-place-unclear"),))
     if not found:
         by_patient = "patient" in table.identity and patient.id
         return Identity(("",), () if by_patient else (Hold("no-specimen-id"),))
@@ -38,6 +40,17 @@ def identify(reader: Reader, chain: Chain, patient: Patient) -> Identity:
     cut = bool(table.max_length) and any(len(text) >= table.max_length for text in found)
     holds = (Hold("specimen-id-truncated", f"{table.max_length} characters"),) if cut else ()
     return Identity(tuple(found), holds)
+
+
+def _rivalled(reader: Reader, chain: Chain, found: list[str]) -> bool:
+    """Whether O.3 or O.4 has another text, longer than the id: a rack, cup or counter is shorter than an id."""
+    order = chain.get("O")
+    if order is None or len(found) > 1:
+        return False
+    id_ = found[0] if found else ""
+    fields = ((field, n) for field in (3, 4) for n in range(1, len(order.components(field)) + 1))
+    texts = (reader.clean(order.get(field, n)).strip(_BLANKS) for field, n in fields)
+    return any(len(text) > len(id_) and text != _DELETE and (not id_ or id_ not in text) for text in texts)
 
 
 def _ids(reader: Reader, chain: Chain) -> list[str]:

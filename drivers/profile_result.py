@@ -39,6 +39,7 @@ class Specimen(SourcedTable):
     id: Paths = paths("O.3.1")
     capture: PatternText | None = None  # with a group "id": the part of the text that is the specimen id
     multiple: Literal["hold", "pool", "each"] = "hold"
+    doubt: Literal["take", "hold"] = "take"  # hold: where another part of O.3 or O.4 looks more like the id
     max_length: int = Field(default=0, ge=0)  # 0 = the device has no limit
     identity: tuple[Literal["specimen", "patient"], ...] = ("specimen",)
     type: SpecimenType = SpecimenType()

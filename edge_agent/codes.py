@@ -53,6 +53,12 @@ _TABLE = (
         "Decide which specimen it belongs to and send it again with one id.",
     ),
     Code(
+        "specimen-place-unclear",
+        E,
+        "It cannot be told in which field {analyser} sends the specimen id.",
+        "Compare a result with its label, set specimen.id in devices.d for its profile, then release.",
+    ),
+    Code(
         "undecodable",
         E,
         "Text from {analyser} cannot be read in the character set of its profile ({reason}).",

@@ -9,25 +9,37 @@ their ordinal, so the second of two equal ones is compared with the second of th
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 
 from drivers.canonical import Observation, Specimen
 from edge_agent.store.rows import ObservationKey
 
 # LIS02-A2 R.9 "R" says "sent before"; the first sending of the same final result said "F".
 _RESENT, _FINAL = "R", "F"
+_FIELDS: Mapping[str, tuple[str, object]] = {
+    "unit": ("unit", ""),
+    "range": ("range", ""),
+    "flags": ("flags", ()),
+    "status": ("status", ""),
+    "run": ("run", ""),
+    "time": ("completed", ""),
+    "comments": ("comments", ()),
+}
 _TO_THE_MINUTE = re.compile(r"\D*\d{12}|\D*\d{4}\D\d{2}\D\d{2}\D+\d{2}\D\d{2}")
 
 
 class KeyRing:
     """Gives keys to the observations of one transmission, in the order they were sent."""
 
-    def __init__(self, analyser: str) -> None:
+    def __init__(self, analyser: str, volatile: Collection[str] = ()) -> None:
+        """``volatile``: what the profile says this device changes when it sends a result again."""
         self._analyser = analyser
+        self._volatile = volatile
         self._seen: Counter[bytes] = Counter()
 
     def key(self, specimen: Specimen, observation: Observation) -> ObservationKey:
-        digest = observation_digest(self._analyser, specimen, observation)
+        digest = observation_digest(self._analyser, specimen, _without(observation, self._volatile))
         occurrence = self._seen[digest]
         self._seen[digest] += 1
         return ObservationKey(digest, occurrence)
@@ -56,6 +68,11 @@ def observation_digest(analyser: str, specimen: Specimen, observation: Observati
             graphic,
         )
     )
+
+
+def _without(observation: Observation, volatile: Collection[str]) -> Observation:
+    emptied = {field: empty for word in volatile for field, empty in (_FIELDS[word],)}
+    return replace(observation, **emptied) if emptied else observation  # type: ignore[arg-type]  # texts and tuples
 
 
 def specimen_key(analyser: str, specimen: Specimen) -> bytes:

@@ -71,7 +71,7 @@ def plan(transmission: Transmission, device: Device, policy: Policy, *, everythi
         return Plan(transmission, holds=(_unframed(transmission),))
     saved_only = transmission.state in _PART_ONLY and not everything
     readings, holds = device.read(text, saved_only=saved_only)
-    ring = KeyRing(transmission.source.analyser)
+    ring = KeyRing(transmission.source.analyser, device.profile.result.volatile)
     coding = device.coding()
     specimens = tuple(
         _specimen(_with_cancelled(specimen), report, coding, policy, ring)

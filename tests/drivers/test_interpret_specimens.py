@@ -26,19 +26,32 @@ def holds(report: Report) -> list[str]:
         ("O|1|S1", "S1"),
         ("O|1|  S 1 ", "S 1"),  # outer blanks off, the one inside stays
         ("O|1|S1^R2^5|17^2", "S1"),
-        ("O|1||S4^1", "S4"),
-        ("O|1|^S2", "S2"),
-        ("O|1||1^2^S3", "1"),
         ("O|1|S1/a-b", "S1/a-b"),
         ("O|1|s&F&1", "s|1"),
     ],
 )
-def test_the_specimen_id_is_the_first_of_the_places_with_its_outer_blanks_off(
+def test_the_specimen_id_is_what_stands_in_its_place_with_its_outer_blanks_off(
     read: Read, order: str, found: str
 ) -> None:
     specimen = only(read("P|1", order, R))
     assert specimen.id == found
     assert specimen.holds == ()
+
+
+@pytest.mark.parametrize(
+    "order", ["O|1||S4^1", "O|1|^S2", "O|1||1^2^S3", "O|1|8^^|2025105875", "O|1|11625^CL-PL-24-0370^1"]
+)
+def test_a_device_that_seems_to_put_the_id_elsewhere_is_held_until_its_profile_says_where(
+    read: Read, order: str
+) -> None:
+    assert holds(read("P|1", order, R)) == ["specimen-place-unclear"]
+    assert holds(read("P|1", order, R, profile='specimen = { id = ["O.3.1", "O.4.1", "O.3.2"], doubt = "take" }')) == []
+
+
+def test_several_places_are_read_in_order_where_the_profile_names_them(read: Read) -> None:
+    profile = 'specimen = { id = ["O.3.1", "O.4.1", "O.3.2"], doubt = "take" }'
+    for order, found in (("O|1||S4^1", "S4"), ("O|1|^S2", "S2"), ("O|1|S1|S4", "S1")):
+        assert only(read("P|1", order, R, profile=profile)).id == found
 
 
 @pytest.mark.parametrize("order", ["O|1", "O|1|", "O|1|   ", 'O|1|""', "O|1|^^|^"])
