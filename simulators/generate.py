@@ -14,6 +14,7 @@ from simulators.shapes import Mark, Shape, SpecimenMark, join_record, split_reco
 FIRST = datetime(2025, 3, 3, tzinfo=UTC)
 SPREAD_S = 300 * 86_400  # runs of different seeds begin somewhere in these days: controls keep their ids, so times tell
 STEP_S = 37  # between two transmissions
+TRIES = 20  # for a number not used before
 STAMP = re.compile(r"(?<!\d)20\d{12}(?!\d)")
 NUMBER = re.compile(r"^([<>=]*\s*)(\d+)([.,]\d+)?$")
 ID_DIGITS = 8
@@ -54,14 +55,16 @@ class Generator:
         self._device, self._shapes, self._seed, self._per_specimen = device, shapes, seed, per_specimen
         self._ids: dict[tuple[int, str], str] = {}
         self._used: set[str] = set()
+        self._values: dict[tuple[str, str, str, str], int] = {}
 
     def transmission(self, number: int, most: int | None = None) -> Transmission:
         """The ``number``-th transmission (from 0), with at most ``most`` observations."""
         group = number // self._per_specimen
         shape = _cut(self._shapes[self._draw("shape", group).randrange(len(self._shapes))], most)
-        ids = [self._id(mark, group) for mark in shape.specimens]
+        timed = all(mark.completed for mark in shape.marks)
+        ids = [self._id(mark, group, timed) for mark in shape.specimens]
         patients = [_renumber(m.patient, self._draw("patient", m.patient, group)) for m in shape.specimens]
-        values = self._values(shape, number)
+        values = [self._value(mark, ids[mark.specimen], number) for mark in shape.marks]
         shift = self._shift(shape, number)
         records = [self._record(shape, i, ids, patients, shift, number) for i in range(len(shape.records))]
         for mark, value in zip(shape.marks, values, strict=True):
@@ -92,9 +95,10 @@ class Generator:
     def _draw(self, *what: object) -> random.Random:
         return random.Random(repr((self._device, self._seed, *what)))  # noqa: S311 - made-up results, not a secret
 
-    def _id(self, mark: SpecimenMark, group: int) -> str:
-        """A control keeps its id (that is how it is known); a patient's specimen gets one never used before."""
-        if mark.role != "P":
+    def _id(self, mark: SpecimenMark, group: int, timed: bool) -> str:
+        """A patient's specimen gets an id never used before. A control keeps its own, as long as result times tell
+        its runs apart."""
+        if mark.role != "P" and timed:
             return mark.id
         key = (group, mark.id)
         draw = self._draw("specimen", *key)
@@ -105,11 +109,17 @@ class Generator:
                 self._used.add(made)
         return self._ids[key]
 
-    def _values(self, shape: Shape, number: int) -> list[str]:
-        """Replicates that were equal stay equal."""
-        return [
-            _vary(mark.value, self._draw("value", mark.specimen, mark.code, mark.value, number)) for mark in shape.marks
-        ]
+    def _value(self, mark: Mark, specimen: str, number: int) -> str:
+        """Replicates that were equal stay equal; another transmission of the specimen brings other numbers.
+
+        Without a result time nothing but the value tells two results from one that was sent twice.
+        """
+        draw = self._draw("value", mark.specimen, mark.code, mark.value, number)
+        for _ in range(TRIES):
+            value = _vary(mark.value, draw)
+            if self._values.setdefault((specimen, mark.code, mark.component, value), number) == number:
+                break
+        return value
 
     def _shift(self, shape: Shape, number: int) -> timedelta:
         """What moves the message's own time, or its first result's, to this transmission's minute."""

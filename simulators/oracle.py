@@ -35,11 +35,15 @@ class Fault:
 
 @dataclass(slots=True)
 class Verdict:
-    acknowledged: Counter[str] = field(default_factory=Counter)  # by analyser: results that must be filed
+    owed: Counter[str] = field(default_factory=Counter)  # by analyser: acknowledged results, which must be filed
     filed: Counter[str] = field(default_factory=Counter)
     messages: Counter[str] = field(default_factory=Counter)
     retries: Counter[str] = field(default_factory=Counter)
     faults: list[Fault] = field(default_factory=list)
+
+    @property
+    def acknowledged(self) -> int:
+        return self.owed.total()
 
     def of(self, kind: str) -> list[Fault]:
         return [fault for fault in self.faults if fault.kind == kind]
@@ -50,7 +54,7 @@ class Verdict:
 
     def table(self) -> str:
         """A line per analyser, and the first faults below."""
-        names = sorted({*self.acknowledged, *self.filed, *(fault.analyser for fault in self.faults)})
+        names = sorted({*self.owed, *self.filed, *(fault.analyser for fault in self.faults)})
         rows = [self._line(name) for name in names]
         columns = ("analyser", "acknowledged", "filed", "messages", "retries", *(f.replace("_", " ") for f in FAULTS))
         shown = [f"{f.kind}: {f.analyser} {f.specimen} {f.code} {f.detail}".rstrip() for f in self.faults[:20]]
@@ -58,7 +62,7 @@ class Verdict:
 
     def _line(self, name: str) -> list[str]:
         counts = Counter(fault.kind for fault in self.faults if fault.analyser == name)
-        sums = (self.acknowledged[name], self.filed[name], self.messages[name], self.retries[name])
+        sums = (self.owed[name], self.filed[name], self.messages[name], self.retries[name])
         return [name or "-", *map(str, sums), *(str(counts[kind]) for kind in FAULTS)]
 
 
@@ -78,7 +82,7 @@ class _Comparison:
         self._verdict = Verdict()
         for row in _owed(rows):
             self._pending[self._row_key(row)].append(row)
-            self._verdict.acknowledged[self._name(row)] += row.complete
+            self._verdict.owed[self._name(row)] += row.complete
 
     def run(self) -> Verdict:
         first, repeats = _first_deliveries(self._filings)

@@ -104,7 +104,7 @@ def other_bytes(filings: list[Filing]) -> list[Filing]:
 def test_what_arrived_as_it_was_sent_is_flawless() -> None:
     verdict = compare(ROWS, good())
     assert verdict.flawless
-    assert (verdict.acknowledged["an1"], verdict.filed["an1"], verdict.messages["an1"]) == (3, 3, 2)
+    assert (verdict.acknowledged, verdict.filed["an1"], verdict.messages["an1"]) == (3, 3, 2)
 
 
 @pytest.mark.parametrize(
