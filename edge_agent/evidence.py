@@ -66,6 +66,11 @@ class Evidence:
         """Nothing but frames sent again: their bytes are stored already."""
         return not self._noise and all(c.kind is ChunkKind.REPEAT for c in self._waiting) and not self._dropped
 
+    def postpone(self, now: float) -> None:
+        """It could not be stored: count its age anew, or the session would try without a pause."""
+        if self.since is not None:
+            self.since = now
+
     def forgive(self) -> None:
         """The frame that was refused has come well, or is stored already: what was refused of it says nothing more."""
         self._close_noise()

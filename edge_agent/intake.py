@@ -11,7 +11,7 @@ import asyncio
 import concurrent.futures
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edge_agent.errors import AgentError
 from edge_agent.evidence import Evidence
@@ -41,7 +41,10 @@ class UncertainError(AgentError):
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a transmission ends; ``transmission`` is None when it consists of ``chunks`` alone."""
+    """How a transmission ends; ``transmission`` is None when it consists of ``chunks`` alone.
+
+    ``doubt``: a commit about it reported an error, and may have happened.
+    """
 
     source: Source
     transmission: int | None
@@ -93,7 +96,7 @@ class Endings:
         if len(self._unended) >= MOST_UNENDED:
             log.warning("Storage has not worked for long: the end of a transmission is left to the next start.")
             return
-        self._unended.append(ending)
+        self._unended.append(replace(ending, doubt=True))
         self._news.set()
 
     async def run(self) -> None:
@@ -183,15 +186,17 @@ class Intake:
         if future.done() and future.exception() is None:
             self._settle()
 
-    async def flush(self) -> None:
+    async def flush(self, now: float) -> None:
         """Store waiting evidence of the open transmission, behind work that an analyser waits for."""
         chunks, number = self.evidence.waiting(), self.transmission
         if number is None or not chunks or self._doubt:
+            self.evidence.postpone(now)
             return
         try:
             await asyncio.wrap_future(self._store.later(lambda store: store.append(number, chunks)))
         except StoreError:
             self._doubt = True
+            self.evidence.postpone(now)
             return
         self._stored += len(chunks)
         self.evidence.stored()

@@ -79,11 +79,11 @@ class Link:
         """Serve the analyser until cancelled."""
         if isinstance(self._transport, Guarded):
             self._transport.on_refused = self._on_refused
-        endings = asyncio.create_task(self._endings.run())
         try:
-            await self._transport.run(self._on_connection, self._on_state)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._endings.run(), name=f"endings {self.analyser_id}")
+                await self._transport.run(self._on_connection, self._on_state)
         finally:
-            endings.cancel()
             if self._calm is not None:
                 self._calm.cancel()
 

@@ -86,7 +86,9 @@ class Session:
         self._idle_line = IdleLine()
         self._unanswered: FrameReceived | None = None  # its commit is under way
         self._open = False
-        self._mute = False
+        self._mute = False  # the other side is gone
+        self._stale = False  # what is being received came while nobody answered
+        self._heard_at = 0.0
         self._saw_failure = False
 
     @property
@@ -106,12 +108,16 @@ class Session:
 
     async def _serve(self) -> None:
         while (data := await self._read()) != b"":
+            self._heard_at = self._clock.monotonic()
             if data is None:
-                await self._timers(self._clock.monotonic())
+                await self._timers(self._heard_at)
                 await self._events()
             else:
                 self._activity.last_byte = self._clock.now()
                 await self._receive(data)
+            if self._is_late():
+                await self._catch_up()
+        self._heard_at = self._clock.monotonic()
         self._receiver.link_lost()  # hands out what only the end made whole, then closes
         await self._events()
 
@@ -121,6 +127,29 @@ class Session:
             await self._events()
             if start + AT_ONCE < len(data):  # a line that babbles leaves the others their turn
                 await asyncio.sleep(0)
+
+    def _is_late(self) -> bool:
+        return self._clock.monotonic() - self._heard_at >= self._dialect.reply_s * IN_TIME
+
+    async def _catch_up(self) -> None:
+        """Storage stood still for so long that the sender gave up, perhaps several times (EOT, ENQ, EOT, ENQ).
+
+        Two answers to two ENQ would make it one answer ahead: it would take the ACK of each frame for that of the
+        next, and believe its last one stored when it is not. So what came meanwhile is received, and not answered.
+        """
+        self._stale = True
+        try:
+            while data := await self._already_there():
+                await self._receive(data)
+        finally:
+            self._stale = False
+
+    async def _already_there(self) -> bytes:
+        try:
+            async with asyncio.timeout(0):
+                return await self._connection.read()
+        except TimeoutError:
+            return b""
 
     async def _read(self) -> bytes | None:
         """Bytes; b"" at the end; None when a timer is due."""
@@ -153,7 +182,7 @@ class Session:
             self._receiver.expire(now)
         if evidence_due is not None and now >= evidence_due:
             if self._intake.transmission is not None:
-                await self._intake.flush()
+                await self._intake.flush(now)
             else:
                 self._idle_line.was_noisy()
                 await self._intake.close(TransmissionEvent.BROKEN, "idle")
@@ -209,8 +238,7 @@ class Session:
         """Store, then acknowledge."""
         self._unanswered = frame
         chunk = Chunk(ChunkKind.FRAME, frame.raw, frame.text, frame.number, frame.last)
-        began = self._clock.monotonic()
-        slow = asyncio.get_running_loop().call_later(self._patience, self._storage_is_slow)
+        slow = asyncio.get_running_loop().call_later(self._dialect.reply_s * IN_TIME, self._storage_is_slow)
         try:
             receipt = await self._intake.keep(chunk, "L" if frame.ends_message else None)
         except UncertainError:
@@ -221,17 +249,10 @@ class Session:
             await self._answer(self._receiver.refuse(frame))
         else:
             self._unanswered = None
-            answer = self._receiver.acknowledge(frame, receipt)
-            # later than this the sender has given up (EOT) and would take our ACK for the answer to its next ENQ
-            if self._clock.monotonic() - began < self._patience:
-                await self._answer(answer)
+            await self._answer(self._receiver.acknowledge(frame, receipt))
             self._went_well(ended=frame.ends_message)
         finally:
             slow.cancel()
-
-    @property
-    def _patience(self) -> float:
-        return self._dialect.reply_s * IN_TIME
 
     async def _give_up(self, frame: FrameReceived) -> None:
         """The store may hold this frame or not: no answer at all, so that the analyser sends everything again."""
@@ -313,8 +334,8 @@ class Session:
                 self._note(Chunk(ChunkKind.REFUSED, raw, reason=reason))
 
     async def _answer(self, data: bytes) -> None:
-        """Write, unless nobody reads any more: what has come is still received, and stored."""
-        if not data or self._mute:
+        """Write, unless nobody waits for it any more: what has come is still received, and stored."""
+        if not data or self._mute or self._stale or self._is_late():
             return
         try:
             await self._connection.write(data)

@@ -85,6 +85,12 @@ class Wire:
         except TimeoutError:
             return True
 
+    async def unread(self) -> bytes:
+        """What has come and was not taken yet."""
+        for _ in range(10):
+            await breath()
+        return bytes(self._reader._buffer)  # type: ignore[attr-defined] # StreamReader has no way to look
+
     async def ask(self, data: bytes, count: int = 1) -> bytes:
         await self.send(data)
         return await self.answer(count)

@@ -1,6 +1,7 @@
 """What no analyser should send, peers that die halfway, timers, and lines that only hum."""
 
 import asyncio
+import itertools
 import random
 
 import pytest
@@ -24,6 +25,7 @@ from support_session import (
 from drivers.protocols.lis01 import Dialect
 from edge_agent.evidence import MOST_BYTES, MOST_CHUNKS, Evidence
 from edge_agent.idle_line import FEW, OLDEST_S, QUIET_S, IdleLine
+from edge_agent.intake import Intake
 from edge_agent.states import TransmissionState
 from edge_agent.store.rows import Chunk, ChunkKind
 
@@ -125,16 +127,44 @@ def test_a_late_commit_is_not_acknowledged_because_the_sender_has_given_up(tmp_p
             store.hold = []
             await wire.send(MESSAGE[0])
             await until(lambda: store.hold)
+            await wire.send(EOT + ENQ)  # the sender tries again, twice, and nobody answers
             clock.advance(10)
+            await wire.send(EOT + ENQ)
             await until(lambda: r.codes() == {"storage"})
+            await breath()
             store.release()
+            await until(lambda: "storage" not in r.codes())
+            assert await wire.unread() == b""
             await wire.send(EOT)
-            assert await talk(wire, ENQ) == [ACK]  # the one answer is the one to ENQ
+            assert await talk(wire, ENQ) == [ACK]  # one answer, to the ENQ that waits for one
             assert await talk(wire, *MESSAGE) == [ACK] * 4
             assert r.codes() == {"interrupted"}
             first, second = await r.ended(2)
         assert first.text() == RECORDS[0]
         assert second.text() == TEXT
+
+    with store_in(tmp_path) as store:
+        run_stepped(clock, main(store))
+
+
+def test_without_that_protection_the_sender_would_run_ahead_of_the_store(tmp_path, monkeypatch):
+    """Negative control of the test above: three answers wait on the line where at most one is wanted."""
+    monkeypatch.setattr("edge_agent.session.Session._is_late", lambda self: False)
+    clock = StepClock()
+
+    async def main(store: FaultyStore):
+        async with rig(store, clock=clock) as r:
+            wire = await r.call()
+            assert await talk(wire, ENQ) == [ACK]
+            store.hold = []
+            await wire.send(MESSAGE[0])
+            await until(lambda: store.hold)
+            await wire.send(EOT + ENQ + EOT + ENQ)
+            clock.advance(10)
+            await until(lambda: r.codes() == {"storage"})
+            store.release()
+            await until(lambda: "storage" not in r.codes())
+            assert await wire.unread() == ACK * 3
 
     with store_in(tmp_path) as store:
         run_stepped(clock, main(store))
@@ -272,6 +302,33 @@ def test_a_serial_line_carries_sessions_and_survives_being_unplugged_in_one(tmp_
             assert len(found) == 2 * (i + 1)
 
     with store_in(tmp_path / "data") as store:
+        run(main(store))
+
+
+def test_evidence_that_cannot_be_stored_is_tried_again_without_a_busy_loop(tmp_path, monkeypatch):
+    monkeypatch.setattr("edge_agent.session.FLUSH_S", 0.05)
+    tries = []
+    flush = Intake.flush
+
+    async def counted(self, now):
+        tries.append(now)
+        await flush(self, now)
+
+    monkeypatch.setattr(Intake, "flush", counted)
+
+    async def main(store: FaultyStore):
+        async with rig(store) as r:
+            wire = await r.call()
+            assert await talk(wire, ENQ, MESSAGE[0], bad(2, RECORDS[1])) == [ACK, ACK, NAK]
+            store.broken = "disk full"
+            await until(lambda: len(tries) >= 4)
+            assert all(later - sooner >= 0.04 for sooner, later in itertools.pairwise(tries))
+            store.broken = None
+            assert await talk(wire, *MESSAGE[1:]) == [ACK] * 3
+            (transmission,) = await r.ended()
+        assert kinds(transmission) == [F, X, F, F, F]
+
+    with store_in(tmp_path) as store:
         run(main(store))
 
 
