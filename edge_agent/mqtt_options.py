@@ -10,7 +10,10 @@ from edge_agent.store.rows import Route
 
 
 def mqtt_options(path: Path, settings: Settings) -> MqttOptions:
-    """File names become paths beside the configuration; the password is read once. Raises OSError."""
+    """File names become paths beside the configuration; the password is read once.
+
+    Raises OSError, UnicodeDecodeError.
+    """
     mqtt, consumers = settings.mqtt, settings.mqtt.consumers()
     return MqttOptions(
         urls=tuple(mqtt.urls),
@@ -20,7 +23,7 @@ def mqtt_options(path: Path, settings: Settings) -> MqttOptions:
         cert_file=_beside(path, mqtt.cert_file),
         key_file=_beside(path, mqtt.key_file),
         username=mqtt.username,
-        password=resolve(path, mqtt.password_file).read_text().strip() if mqtt.password_file else "",
+        password=resolve(path, mqtt.password_file).read_text("utf-8").strip() if mqtt.password_file else "",
         prefix=mqtt.prefix,
         confirm=Confirm(mqtt.confirm),
         consumers=MappingProxyType(

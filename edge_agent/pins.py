@@ -9,8 +9,11 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from drivers.profile import Profile
 from drivers.sdk import Device
+from edge_agent.errors import AgentError
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,17 +23,39 @@ class Pinned:
 
 
 def pinned(folder: Path, analyser: str, shipped: Device) -> Pinned:
-    """The analyser's pinned device; pins ``shipped`` at first use or when another profile was configured."""
+    """The analyser's pinned device; pins ``shipped`` at first use or when another profile was configured.
+
+    Raises AgentError for a pin that cannot be read: results must not be read by another profile unasked.
+    """
     path = folder / f"{analyser}.json"
     if not path.exists():
         _write(path, shipped)
         return Pinned(shipped, "")
-    name, _, text = path.read_text(encoding="utf-8").partition("\n")
+    name, text = _read(path, analyser)
     if name != shipped.name:
         _write(path, shipped)
         return Pinned(shipped, "")
-    device = Device(shipped.name, Profile.model_validate_json(text))
+    try:
+        device = Device(shipped.name, Profile.model_validate_json(text))
+    except ValidationError as error:
+        raise _damaged(path, analyser) from error
     return Pinned(device, "" if device.hash == shipped.hash else shipped.hash)
+
+
+def _read(path: Path, analyser: str) -> tuple[str, str]:
+    try:
+        name, _, text = path.read_text(encoding="utf-8").partition("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise _damaged(path, analyser) from error
+    return name, text
+
+
+def _damaged(path: Path, analyser: str) -> AgentError:
+    return AgentError(
+        f"The pinned profile of {analyser} in {path} cannot be read.",
+        code="pin",
+        action="Put the file back from a backup; or remove it to pin the profile that is installed now.",
+    )
 
 
 def _write(path: Path, device: Device) -> None:

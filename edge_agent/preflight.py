@@ -3,20 +3,27 @@
 `check` prints it, `run` starts with it. Touches no port and not the store.
 """
 
+import os
 import random
-import ssl
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from drivers.errors import ProfileError
 from drivers.sdk import Device, load
 from edge_agent.clock import SystemClock
+from edge_agent.control import socket_path
 from edge_agent.errors import ConfigurationError, Problem
+from edge_agent.mqtt_options import mqtt_options
+from edge_agent.publisher.options import BrokerUrlError, broker
+from edge_agent.publisher.tls import CertificateFileError, context
 from edge_agent.settings import AnalyserTable, Settings
 from edge_agent.settings_file import resolve
 from edge_agent.settings_lines import LineIndex
 from edge_agent.transport.errors import PortUrlError
 from edge_agent.transport.open import transport_for
+
+_LONGEST_SOCKET_PATH = 107  # bytes, unix(7): sun_path without its final NUL
 
 
 class Preflight:
@@ -34,7 +41,9 @@ class Preflight:
         for index, analyser in enumerate(self._settings.analyser):
             self._profile(index, analyser)
             self._ports(index, analyser)
-        self._files()
+        self._specimen_id()
+        self._data_dir()
+        self._broker()
         if self.problems:
             raise ConfigurationError(sorted(self.problems, key=lambda p: p.line))
 
@@ -54,33 +63,60 @@ class Preflight:
                 text = f"{error.sentence} {error.action}"
                 self._note(f"analyser.{index}.transport", f"analyser.{analyser.id}.transport", text)
 
-    def _files(self) -> None:
-        mqtt = self._settings.mqtt
-        for key in ("ca_file", "cert_file", "key_file", "password_file"):
-            name = getattr(mqtt, key)
-            if name and (reason := _unreadable(resolve(self._path, name))):
-                self._note(f"mqtt.{key}", f"mqtt.{key}", reason)
-        if mqtt.cert_file and not self.problems:
-            self._pair(resolve(self._path, mqtt.cert_file), resolve(self._path, mqtt.key_file))
-
-    def _pair(self, certificate: Path, key: Path) -> None:
+    def _specimen_id(self) -> None:
         try:
-            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key)
-        except ssl.SSLError as error:
-            reason = (error.reason or "unreadable").replace("_", " ").lower()
-            self._note("mqtt.cert_file", "mqtt.cert_file", f"certificate and key do not work together: {reason}")
+            re.compile(self._settings.site.specimen_id)
+        except re.error as error:
+            self._note("site.specimen_id", "site.specimen_id", f"is not a regular expression: {error.msg}")
+
+    def _data_dir(self) -> None:
+        path = socket_path(resolve(self._path, self._settings.agent.data_dir))
+        if len(os.fsencode(path)) > _LONGEST_SOCKET_PATH:
+            text = f"is too long: the name of the socket in it may have {_LONGEST_SOCKET_PATH} bytes"
+            self._note("agent.data_dir", "agent.data_dir", text)
+
+    def _broker(self) -> None:
+        mqtt = self._settings.mqtt
+        for url in mqtt.urls:
+            try:
+                broker(url)
+            except BrokerUrlError as error:
+                self._note("mqtt.urls", "mqtt.urls", f"{url!r}: {error}")
+        unreadable = [key for key in ("ca_file", "cert_file", "key_file", "password_file") if not self._readable(key)]
+        if not unreadable:
+            self._usable()
+
+    def _readable(self, key: str) -> bool:
+        name = getattr(self._settings.mqtt, key)
+        reason = _unreadable(resolve(self._path, name), key) if name else ""
+        if reason:
+            self._note(f"mqtt.{key}", f"mqtt.{key}", reason)
+        return not reason
+
+    def _usable(self) -> None:
+        """What the publisher makes of the files, made here once to see that it can."""
+        try:
+            context(mqtt_options(self._path, self._settings))
+        except UnicodeDecodeError:
+            self._note("mqtt.password_file", "mqtt.password_file", "is not UTF-8 text")
+        except CertificateFileError as error:
+            mqtt = self._settings.mqtt
+            key = "ca_file" if mqtt.ca_file and error.file == str(resolve(self._path, mqtt.ca_file)) else "cert_file"
+            self._note(f"mqtt.{key}", f"mqtt.{key}", str(error))
 
     def _note(self, dotted: str, key: str, text: str) -> None:
         self.problems.append(Problem(self._path, self._lines.line(dotted), key, text))
 
 
-def _unreadable(path: Path) -> str:
+def _unreadable(path: Path, key: str) -> str:
     try:
-        path.read_bytes()
+        content = path.read_bytes()
     except FileNotFoundError:
         return f"{path} does not exist"
     except OSError as error:
         return f"{path} cannot be read: {error.strerror}"
+    if key == "key_file" and b"ENCRYPTED" in content:  # OpenSSL would ask for the pass phrase on the terminal and wait
+        return f"{path} has a pass phrase, and nobody is there to type it when the agent starts"
     return ""
 
 

@@ -8,6 +8,7 @@ import os
 import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -81,16 +82,27 @@ def _across(path: Path, lines: LineIndex, settings: Settings) -> Iterator[Proble
 
 def _shared_listeners(path: Path, lines: LineIndex, analysers: Sequence[AnalyserTable]) -> Iterator[Problem]:
     """Analysers behind one listener are told apart by their address, so each needs its own."""
-    taken: dict[tuple[str, str], str] = {}
+    taken: list[tuple[str, str, str]] = []
     for index, analyser in enumerate(analysers):
-        for url in analyser.transports():
-            for peer in analyser.peer or ["any"]:
-                other = taken.setdefault((url, peer), analyser.id)
-                if other != analyser.id:
-                    text = f"{other} has the same port and peer; analysers on one port need different peers"
-                    yield Problem(
-                        path, lines.line(f"analyser.{index}.transport"), f"analyser.{analyser.id}.transport", text
-                    )
+        mine = [(url, peer, analyser.id) for url in analyser.transports() for peer in analyser.peer or ["any"]]
+        rivals = [
+            other
+            for url, peer, _ in mine
+            for taken_url, taken_peer, other in taken
+            if taken_url == url and _overlap(peer, taken_peer)
+        ]
+        for other in dict.fromkeys(rivals):
+            text = f"{other} has the same port and peer; analysers on one port need different peers"
+            yield Problem(path, lines.line(f"analyser.{index}.transport"), f"analyser.{analyser.id}.transport", text)
+        taken += mine
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Whether one address can be meant by both."""
+    if "any" in (one, other):
+        return True
+    first, second = ip_network(one, strict=False), ip_network(other, strict=False)
+    return first.version == second.version and first.overlaps(second)
 
 
 def _problem(path: Path, lines: LineIndex, raw: dict[str, Any], error: dict[str, Any]) -> Problem:

@@ -1,7 +1,8 @@
 """One listening port for several analysers, told apart by their address.
 
 Promised: a connection goes to the one analyser whose peer list names its address; the configuration refuses two that
-name the same. Not promised: telling analysers apart behind one address.
+name the same, and an address that two of them take all the same is turned away. Not promised: telling analysers apart
+behind one address.
 """
 
 import asyncio
@@ -41,11 +42,13 @@ class SharedListener:
         await self._transport.run(self._on_connection, self._on_state)
 
     async def _on_connection(self, connection: Connection) -> None:
-        share = next((s for s in self._shares if s.takes(connection.peer)), None)
-        if share is None:
-            await connection.close()
-        else:
-            await share.connected(connection)
+        takers = [share for share in self._shares if share.takes(connection.peer)]
+        if len(takers) == 1:
+            await takers[0].connected(connection)
+            return
+        await connection.close()  # nobody's, or it cannot be told whose: no result may go under a wrong analyser
+        if takers:
+            self._on_refused(Refusal.NOT_ALLOWED, _host(connection.peer))
 
     def _on_state(self, state: LinkState) -> None:
         for share in self._shares:
