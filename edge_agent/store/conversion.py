@@ -92,6 +92,7 @@ class _Settling:
             raise UnknownRowError("ended transmission")
         self._analyser: str = row[0]
         self._seen: int = row[1]  # the analyser's time of sending, not ours of converting, says what is a repeat
+        self._before = self._sent_before()
         self._sent: list[str] = []
 
     def run(self) -> None:
@@ -153,8 +154,8 @@ class _Settling:
     def _observation(self, group: int, position: int, observation: NewObservation) -> Row:
         after_item(ItemState.RECEIVED, _EVENT[observation.state])
         state = observation.state
-        if state is ItemState.DUPLICATE and self._origin(observation.key) == self._transmission:
-            state = ItemState.CONVERTED  # converted again from the same bytes: it is what went out then
+        if state is ItemState.DUPLICATE and self._carried_here(observation.message_id):
+            state = ItemState.CONVERTED  # the same bytes read again: it is what went out then
         key = observation.key
         return (
             group,
@@ -168,13 +169,22 @@ class _Settling:
             observation.message_id,
         )
 
-    def _origin(self, key: ObservationKey) -> int | None:
-        """The transmission that carried this observation out."""
-        number: int | None = self._database.value(
-            "SELECT transmission FROM seen WHERE analyser = ? AND digest = ? AND occurrence = ?",
-            (self._analyser, key.digest, key.occurrence),
+    def _carried_here(self, message_id: str) -> bool:
+        """Whether a message of this same transmission carried it: then it is converted, not a repeat."""
+        return bool(
+            self._database.value(
+                "SELECT EXISTS (SELECT 1 FROM outbox WHERE id = ? AND transmission = ?)",
+                (message_id, self._transmission),
+            )
         )
-        return number
+
+    def _sent_before(self) -> set[ObservationKey]:
+        rows = self._database.rows(
+            "SELECT o.digest, o.occurrence FROM specimen_group g JOIN observation o ON o.group_id = g.id"
+            " WHERE g.transmission = ? AND o.state = 'converted'",
+            (self._transmission,),
+        )
+        return {ObservationKey(*row) for row in rows}
 
     def _remember(self, observations: Sequence[NewObservation]) -> None:
         rows = [
@@ -187,7 +197,7 @@ class _Settling:
             " transmission = excluded.transmission, seen = excluded.seen WHERE transmission <> excluded.transmission",
             rows,
         )
-        if written != len(rows):
+        if written != len(rows) or any(ObservationKey(row[1], row[2]) in self._before for row in rows):
             # One observation under two message ids would be filed twice. Nothing of this settlement is written.
             raise AlreadySentError(self._transmission)
 

@@ -166,10 +166,13 @@ class MemoryStore:
         self.settled[found.id] = max(self.clock.now(), self.settled.get(found.id, self.clock.now()))
 
     def _refuse_doubles(self, settlement: Settlement, found: Transmission) -> None:
+        own = [s for s in self.specimens if s.transmission == found.id]
+        sent_before = {o.key for s in own for o in s.group.observations if o.state is ItemState.CONVERTED}
         for group in settlement.groups:
             for o in group.observations:
                 sent = self.seen.get((found.source.analyser, o.key))
-                if o.state is ItemState.CONVERTED and sent is not None and sent[1] == found.id:
+                before = sent is not None and sent[1] == found.id
+                if o.state is ItemState.CONVERTED and (before or o.key in sent_before):
                     raise AlreadySentError(found.id)
 
     def _add(self, group: NewGroup, found: Transmission, old: list[Specimen]) -> Specimen:
@@ -177,7 +180,9 @@ class MemoryStore:
         for o in group.observations:
             if o.state is ItemState.CONVERTED:
                 self.seen[analyser, o.key] = (o.message_id, found.id, found.ended or found.opened)
-            elif o.state is ItemState.DUPLICATE and self.seen.get((analyser, o.key), ("", 0))[1] == found.id:
+            elif (
+                o.state is ItemState.DUPLICATE and (row := self.message(o.message_id)) and row.transmission == found.id
+            ):
                 o = replace(o, state=ItemState.CONVERTED)
             observations.append(o)
         before = [

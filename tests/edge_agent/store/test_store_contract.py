@@ -192,6 +192,21 @@ def test_a_release_brings_the_transmission_back_and_what_went_out_stays_out(any_
     assert any_store.counts().held == {}
 
 
+def test_what_a_later_transmission_sent_again_as_new_still_does_not_leave_twice_from_the_first(any_store):
+    """Without a result time a later equal one is new; the first transmission's own is remembered all the same."""
+    first = queued(any_store, "S1", values=("GLU",), holds=("X1",))
+    transmission = any_store.message(first).transmission
+    queued(any_store, "S1", values=("GLU",))
+    any_store.release(who="tech", note="mapped")
+    again = message(any_store, "S1")
+    group = NewGroup("S1", "P", ItemState.CONVERTED, observations=(converted("GLU", again.id),), messages=(again,))
+    with pytest.raises(AlreadySentError):
+        any_store.settle(Settlement(transmission, (group,)))
+    known = NewObservation(key("GLU"), "GLU", ItemState.DUPLICATE, message_id=first)
+    any_store.settle(Settlement(transmission, (NewGroup("S1", "P", ItemState.DUPLICATE, observations=(known,)),)))
+    assert any_store.message(again.id) is None
+
+
 def test_a_hold_that_comes_back_keeps_its_age(any_store, clock):
     queued(any_store, "S1", holds=("X1",))
     (group,) = any_store.held()
@@ -286,10 +301,11 @@ def test_values_never_wait_for_images(any_store):
     value = queued(any_store, "S1")
     later_image = queued(any_store, "S1", graphics=True)
     assert ids(any_store.ready(10)) == [value]
-    at_broker(any_store, value)
-    ack(any_store, value)
-    assert any_store.ready(10) == []
     ack(any_store, image)
+    assert any_store.ready(10, skip=[value]) == []  # and images wait for every value of their specimen
+    at_broker(any_store, value)
+    assert any_store.ready(10) == []
+    ack(any_store, value)
     assert ids(any_store.ready(10)) == [later_image]
 
 

@@ -169,6 +169,8 @@ class BothStores(RuleBasedStateMachine):
         self.both(lambda s: s.ready(2, unanswered_before=self.clock.now() - timedelta(minutes=10)))
         self.both(lambda s: s.ready(2, newest_since=self.clock.now()))
         self.both(lambda s: [_but_id(g) for g in s.held()])
+        in_flight = [row.id for row in self.model.ready(2)]
+        self.both(lambda s: s.ready(10, skip=in_flight))
         for row in self.model.rows[-3:]:
             self.both(lambda s, id_=row.id: s.attempts(id_))
 
