@@ -44,6 +44,10 @@ class KeyRing:
         self._seen[digest] += 1
         return ObservationKey(digest, occurrence)
 
+    def timed(self, observation: Observation) -> bool:
+        """Whether equal content is a repeat for good. Not where the time itself changes when a result is sent again."""
+        return "time" not in self._volatile and timed_to_the_minute(observation)
+
 
 def observation_digest(analyser: str, specimen: Specimen, observation: Observation) -> bytes:
     """SHA-256 over the identity's fields, each with its length in front so that no two sets of fields run together."""

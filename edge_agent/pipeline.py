@@ -28,6 +28,7 @@ _ABORTED = frozenset({"T", "R", "E"})  # L.3: sender aborted, receiver asked to,
 class PlannedObservation:
     observation: Observation
     key: ObservationKey
+    timed: bool  # its result time tells a resend from a new measurement
     hold: Hold | None = None
 
 
@@ -122,7 +123,7 @@ def _content(raw: bytes) -> bytes:
 def _specimen(specimen: Specimen, report: Report, coding: Coding, policy: Policy, ring: KeyRing) -> PlannedSpecimen:
     hold = next(iter((*report.holds, *specimen.holds, *_shape(specimen, policy))), None)
     planned = tuple(
-        PlannedObservation(o, ring.key(specimen, o), _observation_hold(o, specimen, coding, policy))
+        PlannedObservation(o, ring.key(specimen, o), ring.timed(o), _observation_hold(o, specimen, coding, policy))
         for o in specimen.observations()
     )
     return PlannedSpecimen(specimen, report, _route(specimen.role, policy), planned, hold)

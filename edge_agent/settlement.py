@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from drivers.canonical import Hold, Kind
 from drivers.coding import Coding
-from edge_agent.identity import specimen_key, timed_to_the_minute
+from edge_agent.identity import specimen_key
 from edge_agent.pipeline import Plan, PlannedObservation, PlannedSpecimen, only
 from edge_agent.policy import Policy
 from edge_agent.states import ItemState, MessageState
@@ -96,7 +96,7 @@ def _verdict(
 
 
 def _repeats(planned: PlannedObservation, old: KnownObservation, transmission: Transmission, policy: Policy) -> bool:
-    if old.transmission == transmission.id or timed_to_the_minute(planned.observation):
+    if old.transmission == transmission.id or planned.timed:
         return True
     # After a release the older transmission is converted last, so the distance counts and not the order.
     return abs(transmission.opened - old.seen) <= policy.resend_horizon
