@@ -48,9 +48,8 @@ def _rivalled(reader: Reader, chain: Chain, found: list[str]) -> bool:
     if order is None or len(found) > 1:
         return False
     places = {(path.field, path.component or 1) for path in reader.profile.specimen.id}
-    others = (
-        (f, n) for f in (3, 4) for n in range(1, len(order.components(f)) + 1) if not found or (f, n) not in places
-    )
+    components = ((field, n) for field in (3, 4) for n in range(1, len(order.components(field)) + 1))
+    others = (place for place in components if place not in places)
     texts = (reader.clean(order.get(field, n)).strip(_BLANKS) for field, n in others)
     longest = max((len(text) for text in texts if text != _DELETE), default=0)
     return longest > (len(found[0]) if found else 0)
