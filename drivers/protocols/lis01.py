@@ -238,11 +238,11 @@ class Receiver:
 
     def _open(self, piece: Piece, now: float) -> None:
         self._begin(asked=True)
-        self._emit(Opened(ACK_BYTE), now)
+        self._emit(Opened(b"" if piece.cut else ACK_BYTE), now)
 
     def _open_again(self, piece: Piece, now: float) -> None:
         self._numbers.allow_restart()
-        self._emit(Opened(ACK_BYTE, again=True), now)
+        self._emit(Opened(b"" if piece.cut else ACK_BYTE, again=True), now)
 
     def _reopen(self, piece: Piece, now: float) -> None:
         self._close("enq")
@@ -251,7 +251,7 @@ class Receiver:
     def _busy(self, piece: Piece, now: float) -> None:
         if self.state is _OPEN:
             self._close("enq")
-        self._emit(Busy(NAK_BYTE), now)
+        self._emit(Busy(b"" if piece.cut else NAK_BYTE), now)
 
     def _hold(self, piece: Piece, now: float) -> None:
         rule = self._dialect.end_of_message

@@ -45,7 +45,7 @@ class Piece(NamedTuple):
     kind: Kind
     raw: bytes
     reason: str = ""
-    cut: bool = False  # damaged because the sender gave up: it waits for no answer
+    cut: bool = False  # its sender has gone on and waits for no answer
     number: int | None = None
     text: bytes = b""
     last: bool = True
@@ -127,11 +127,17 @@ class Cutter:
         if first == ENQ:
             alone = self._stands_alone(0, now, bare_allowed) if in_session else True
             if alone is not False:
-                return self._take(1, Kind.ENQ) if alone else None
+                return self._take_enq(in_session) if alone else None
         if bare_allowed and _HEADER.match(buffer):
             self._bare = True
             return self._cut_bare(now)
         return self._cut_noise(now, bare_allowed)
+
+    def _take_enq(self, in_session: bool) -> Piece:
+        # In a session an ENQ that something follows waits for no answer: its sender has gone on, and would take a late
+        # ACK for the answer to what it sent since.
+        waits = not in_session or self._padding.sub(b"", self._buffer[1:]) == b""
+        return self._take(1, Kind.ENQ, cut=not waits)
 
     # Frames
 

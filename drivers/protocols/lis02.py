@@ -143,7 +143,7 @@ def read(text: bytes, options: RecordOptions = _DEFAULT) -> Reading:
     stray = _Builder(USUAL, options)
     current: _Builder | None = None
     for raw in _SEPARATORS[options.record_sep].split(text):
-        body = raw.lstrip(b" \t") if options.strip_indent else raw
+        body = raw.lstrip(b" \t")
         if not body:
             continue
         if _starts_message(body):
@@ -151,7 +151,7 @@ def read(text: bytes, options: RecordOptions = _DEFAULT) -> Reading:
                 messages.append(current.message())
             current = _Builder(_delimiters(body, options.charset), options)
         builder = stray if current is None else current
-        if builder.add(raw, body) and current is not None:
+        if builder.add(raw, body if options.strip_indent else raw) and current is not None:
             messages.append(current.message())
             current = None
     if current is not None:
@@ -183,6 +183,7 @@ class _Builder:
 
     def __init__(self, delimiters: Delimiters, options: RecordOptions) -> None:
         self.records: list[Record] = []
+        self._letters: list[str] = []  # of every record, the undecodable ones too
         self._delimiters = delimiters
         self._options = options
         self._charset = options.charset
@@ -215,6 +216,7 @@ class _Builder:
         self.records.append(
             Record(index, record_type, text, raw, fields, parent, level, undecodable, delimiters, self._escapes)
         )
+        self._letters.append(letter)
         if letter != "L":
             return False
         self._termination = self.records[-1].get(3)
@@ -240,9 +242,10 @@ class _Builder:
     def _floating_parent(self, letter: str) -> int | None:
         rule = self._options.attach.get(letter, "previous")
         skip = {"C", letter} if rule == "previous" else {"C", "M", letter}
-        for record in reversed(self.records):
-            if record.type == rule or (rule in ("previous", "parent") and record.type not in skip):
-                return record.index
+        for index in range(len(self._letters) - 1, -1, -1):
+            before = self._letters[index]
+            if before == rule or (rule in ("previous", "parent") and before not in skip):
+                return index
         return None
 
 

@@ -228,6 +228,13 @@ def test_enq_in_a_session_is_not_answered_before_silence_shows_that_it_was_one(p
     assert it.answers == ACK
 
 
+def test_an_enq_doubled_by_the_line_is_answered_once_because_the_sender_goes_on(link):
+    it = link()
+    it.send(ENQ + ENQ + frame(1, b"H|\\^&\r"))
+    assert it.events[1] == lis01.Opened(b"", again=True)
+    assert it.answers == ACK + ACK
+
+
 def test_an_empty_session_is_no_error(link):
     it = link()
     it.send(ENQ + EOT)
