@@ -6,6 +6,7 @@ The management system is written on paho's public calls and shares no code with 
 import asyncio
 import hashlib
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -76,7 +77,9 @@ class Central:
     instance: str = "a"
     answer: Callable[[Arrived], str | None] = field(default=lambda _m: "AA")  # MSA-1, or None for silence
     digest: Callable[[Arrived], str | None] = field(default=lambda m: hashlib.sha256(m.payload).hexdigest())
-    error: str = ""  # ERR-3.1
+    error: str = ""  # ERR-3
+    text: str = ""  # MSA-3
+    client_id: str = ""
     says_state: bool = False
     client_setup: Callable[[paho.Client], None] = field(default=lambda _c: None)
     arrived: list[Arrived] = field(default_factory=list)
@@ -85,7 +88,9 @@ class Central:
     def start(self) -> "Central":
         self._subscribed = threading.Event()
         self.client = paho.Client(
-            paho.CallbackAPIVersion.VERSION2, client_id=f"central-{self.name}-{self.instance}", protocol=paho.MQTTv5
+            paho.CallbackAPIVersion.VERSION2,
+            client_id=self.client_id or f"central-{self.name}-{self.instance}",
+            protocol=paho.MQTTv5,
         )
         self.client_setup(self.client)
         self.client.on_connect = self._connected
@@ -123,6 +128,13 @@ class Central:
         wanted = message_id if correlation is None else correlation
         self._send(f"{ROOT}/down/ack/{consumer or self.name}", message_id, code, digest, wanted)
 
+    def retain_ack(self, message_id: str, code: str) -> None:
+        self._send(f"{ROOT}/down/ack/{self.name}", message_id, code, None, message_id, retain=True)
+
+    def put(self, topic: str, payload: bytes) -> None:
+        """A retained message, as an earlier gateway may have left it."""
+        self.client.publish(topic, payload, qos=1, retain=True).wait_for_publish(5)
+
     def ids(self) -> list[str]:
         return [m.correlation.decode() for m in self.arrived]
 
@@ -157,22 +169,27 @@ class Central:
             message_id = got.correlation.decode()
             self._send(f"{ROOT}/down/ack/{self.name}", message_id, code, self.digest(got), message_id)
 
-    def _send(self, topic: str, message_id: str, code: str, digest: str | None, correlation: str) -> None:
+    def _send(
+        self, topic: str, message_id: str, code: str, digest: str | None, correlation: str, *, retain: bool = False
+    ) -> None:
         error = f"ERR|||{self.error}|E\r" if self.error else ""
-        payload = f"MSH|^~\\&|IVD|CENTRAL|||20240301||ACK^R22^ACK|1|P|2.5.1\rMSA|{code}|{message_id}\r{error}"
+        payload = (
+            f"MSH|^~\\&|IVD|CENTRAL|||20240301||ACK^R22^ACK|1|P|2.5.1\rMSA|{code}|{message_id}|{self.text}\r{error}"
+        )
         properties = Properties(PacketTypes.PUBLISH)
         if correlation:
             properties.CorrelationData = correlation.encode()
         if digest is not None:
             properties.UserProperty = ("digest", digest)
-        self.client.publish(topic, payload.encode(), qos=1, properties=properties)
+        self.client.publish(topic, payload.encode(), qos=1, properties=properties, retain=retain)
 
 
 class Agent:
     """A publisher with its own event loop in a thread, on a real store."""
 
-    def __init__(self, data_dir: Path, broker: Broker, **options: Any) -> None:
+    def __init__(self, data_dir: Path, broker: Broker, seed: int = 7, **options: Any) -> None:
         self.clock = SystemClock()
+        self.seed = seed
         self.options = MqttOptions(**{"urls": (broker.url,), "site": SITE, "gateway": GATEWAY, **options})
         self.store = StoreThread(
             lambda: Store.open(data_dir, self.clock, reserve_mb=0, low_water_mb=0, allow_unsafe=True)
@@ -185,9 +202,13 @@ class Agent:
 
     def start(self) -> "Agent":
         self.store.start()
+        return self.begin()
+
+    def begin(self) -> "Agent":
+        """The store runs already."""
         self.loop = asyncio.new_event_loop()
         self.publisher = Publisher(
-            self.options, self.store, self.clock, Random(7), self.alarms, self.presence, **self.timing
+            self.options, self.store, self.clock, Random(self.seed), self.alarms, self.presence, **self.timing
         )
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -222,6 +243,19 @@ class Agent:
         if hasattr(self, "publisher") and self.loop.is_running():
             self.loop.call_soon_threadsafe(self.publisher.kick)
         return message_id
+
+    def call(self, job: Callable[[], Any]) -> None:
+        """In the event loop's thread."""
+        self.loop.call_soon_threadsafe(job)
+
+    def cut(self) -> None:
+        """The network goes away under an open connection."""
+        connection = self.publisher._link._connection
+        assert connection is not None
+        connection._client.socket().shutdown(socket.SHUT_RDWR)
+
+    def count(self, state: MessageState) -> int:
+        return self.store.urgent(lambda s: s.counts()).result().messages.get(state, 0)
 
     def row(self, message_id: str) -> Any:
         return self.store.urgent(lambda s: s.message(message_id)).result()

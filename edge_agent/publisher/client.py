@@ -25,11 +25,14 @@ from edge_agent.publisher import tls
 from edge_agent.publisher.events import Cause, Connected, Ended, Event, PubackCame, Received, Subscribed
 from edge_agent.publisher.options import Broker, MqttOptions, Version
 from edge_agent.publisher.properties import new_properties
+from edge_agent.publisher.reason_codes import admit_every_refusal
 from edge_agent.publisher.verdicts import reason
 
 SESSION_EXPIRY_S = 7 * 86_400
 OPEN_TIMEOUT_S = 5.0
 _IPPROTO_TCP, _TCP_NODELAY = 6, 1  # the same numbers on every platform we run on
+
+admit_every_refusal()
 
 Post = Callable[[Event], None]  # thread-safe
 

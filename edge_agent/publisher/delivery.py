@@ -48,7 +48,7 @@ class Delivery:
         self._clock = clock
         self._rng = rng
         self._board = Board(options, clock, rng)
-        self._sender = Sender(options, outbox, link, gate, suspicion, troubles, self._board, clock)
+        self._sender = Sender(options, outbox, link, gate, suspicion, troubles, self._board, clock, rng)
         self._limit: int | None = _UNKNOWN_LIMIT  # the last broker's Maximum Packet Size
 
     @property
@@ -64,12 +64,12 @@ class Delivery:
         self._sender.look = True
 
     def deadline(self) -> float | None:
-        return self._sender.deadline()
+        times = [self._sender.deadline(), *(o.window.deadline() for o in self._board.outlets.values())]
+        return min((t for t in times if t is not None), default=None)
 
     async def pump(self) -> None:
         await self._give_up_waiting()
-        if self._link.may_deliver:
-            await self._sender.pump()
+        await self._sender.pump()
 
     # At the start, and every minute
 
@@ -156,6 +156,7 @@ class Delivery:
             await self._not_taken(message, sent, verdict, words)
 
     def _taken(self, message: str, sent: Sent | None, state: MessageState, verdict: Puback) -> None:
+        self._sender.taken()
         self._board.refused.discard(message)
         if sent is not None:
             sent.state = state
@@ -171,10 +172,12 @@ class Delivery:
         elif verdict is Puback.TOPIC_REFUSED:
             self._board.pauses.refused(sent.topic, message)
             self._troubles.refused(sent.analyser, sent.topic, words)
-        elif sent.state in (MessageState.QUEUED, MessageState.AT_BROKER):
+        else:
+            self._sender.brake()
             # What was rejected or filed before keeps that state, and the store its time.
-            sent.outlet.retries.again(sent.entry, Why.REFUSED)
-            self._board.refused.add(message)
+            if sent.state in (MessageState.QUEUED, MessageState.AT_BROKER):
+                sent.outlet.retries.again(sent.entry, Why.REFUSED)
+                self._board.refused.add(message)
         if verdict is Puback.RECONNECT:
             self._link.close()
 

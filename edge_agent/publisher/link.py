@@ -1,14 +1,17 @@
 """The way to the broker: which address, when to try again, what to subscribe, what the broker should hold about us.
 
 Promises: addresses are tried in their order, each round after a longer wait; another client with our id is not fought
-(one alarm, long waits); at every connect the birth is published under the session id of that connection's will;
-messages of ours that report on ourselves count against the same limit as results. Results may flow only once the
-broker was seen to deliver to us, or was seen not to: a nonce sent after subscribing comes back after the retained STATE
-of the management systems, so the gate is known before the first result goes.
+(one alarm, long waits), also where the broker does not say so: Mosquitto 2.0.11 just closes the connection, but a
+namesake's birth then stands where ours stood. At every connect the birth is published under the session id of that
+connection's will; messages of ours that report on ourselves count against the same limit as results. Results flow only
+once the broker was seen to deliver to us, or was seen not to: a nonce sent after subscribing comes back after the
+retained STATE of the management systems, so the gate is known before the first result goes.
 """
 
+import json
 import logging
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from random import Random
@@ -24,16 +27,18 @@ from edge_agent.publisher.events import Cause, Connected, Ended, Event, PubackCa
 from edge_agent.publisher.options import Broker, Confirm, MqttOptions
 from edge_agent.publisher.poison import Suspicion
 from edge_agent.publisher.proof import Proof, Proven
-from edge_agent.publisher.properties import json_properties
+from edge_agent.publisher.properties import json_properties, packet_size
 from edge_agent.publisher.topics import HEALTH_EXPIRY_S, Topics
 from edge_agent.publisher.verdicts import TAKEOVER, Puback, on_puback, reason
 
 _log = logging.getLogger(__name__)
 
 STEADY_S = 30.0  # a connection that lived this long starts a new count of failures
+SHORT_LIVED = 3  # so many that did not are a trouble of their own
 RECONNECT_CAP_S = 60.0
 TAKEOVER_S = 300.0
 TAKEOVER_CAP_S = 3600.0
+_ALIVE = ("starting", "ready", "degraded", "stopping")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +84,15 @@ class Link:
         self._session = ""
         self._notes: dict[str, _Note] = {}
         self._note_mids: dict[int, str] = {}
+        self._refused_notes: set[str] = set()
         self._subscription: tuple[int | None, tuple[str, ...]] = (None, ())
         self._index = 0
         self._failures = 0
+        self._short_lived = 0
         self._takeovers = 0
+        self._sessions: deque[str] = deque(maxlen=100)  # those of our own births
+        self._born = False  # the broker took one of them
+        self._namesake = False
         self._connected_at = 0.0
         self._due: float | None = clock.monotonic()
 
@@ -107,8 +117,12 @@ class Link:
 
     @property
     def deadline(self) -> float | None:
-        times = [self._due] if self._connection is None else [self.proof.deadline if self.up else None]
-        return min((t for t in times if t is not None), default=None)
+        if self._connection is None:
+            return self._due
+        if not self.up:
+            return None
+        steady = self._connected_at + STEADY_S if self._short_lived else None
+        return min((t for t in (self.proof.deadline, steady) if t is not None), default=None)
 
     def is_current(self, connection: int) -> bool:
         return self._connection is not None and self._connection.number == connection
@@ -122,8 +136,7 @@ class Link:
                 self._open()
             return
         if self.up:
-            if self._clock.monotonic() - self._connected_at >= STEADY_S:
-                self._alarms.clear("session-taken")
+            self._grow_steady(self._clock.monotonic() - self._connected_at)
             self._ask()
             self._flush()
 
@@ -140,8 +153,9 @@ class Link:
         self._connected_at = self._clock.monotonic()
         self._last_broker = broker
         self._connection.limit(event.receive_maximum)
-        _log.info("Connected to the broker %s.", broker)
-        self._alarms.clear("broker-down")
+        if self._short_lived < SHORT_LIVED:
+            _log.info("Connected to the broker %s.", broker)
+            self._alarms.clear("broker-down")
         self.proof.connected()
         self._subscribe()
         self._birth()
@@ -163,18 +177,28 @@ class Link:
         topic = self._note_mids.pop(event.mid, None)
         if topic is None:
             return False
+        self._born = self._born or (topic == self.topics.state and event.code < 0x80)
         if on_puback(event.code) is Puback.TOPIC_REFUSED:
+            self._refused_notes.add(topic)
             self._alarms.raise_("broker-refused", topic=topic, reason=reason(event.code, event.text))
+        elif topic in self._refused_notes:
+            self._refused_notes.remove(topic)
+            if not self._refused_notes:
+                self._alarms.clear("broker-refused")
         return True
 
     def echoed(self, nonce: bytes) -> None:
         self.proof.heard(nonce)
         self._judge_proof()
 
-    def own_retained(self, message: Received) -> None:
-        """A retained message of ours as the broker holds it: cleared when it is no longer true."""
+    def own_topic(self, message: Received) -> None:
+        """What the broker holds under our name: cleared when it is no longer true, watched for a namesake."""
         name = self.topics.own_name(message.topic)
-        if name is not None and message.payload and not self._presence.is_true(name):
+        if name == "state":
+            if self._born and message.retained and _is_namesake(message.payload, self._sessions):
+                self._namesake = True
+                self._alarms.raise_("session-taken")
+        elif name is not None and message.retained and message.payload and not self._presence.is_true(name):
             self._notes[message.topic] = _Note(b"", retain=True)
 
     def ended(self, event: Ended) -> bool:
@@ -188,10 +212,13 @@ class Link:
         self._note_mids.clear()
         self.proof.disconnected()
         self._schedule(event, was_up, lived)
-        if was_up:
-            _log.warning("The connection to the broker %s ended: %s.", where, self.reason)
-        else:
+        if not was_up:
             self._alarms.raise_("broker-down", reason=f"{where}: {self.reason}")
+        elif self._short_lived >= SHORT_LIVED:
+            again = "it closes the connection again and again"
+            self._alarms.raise_("broker-down", reason=f"{where}: {again}; {self.reason}")
+        elif self._short_lived <= 1:
+            _log.warning("The connection to the broker %s ended: %s.", where, self.reason)
         return was_up
 
     def fact(self, name: str, payload: bytes) -> None:
@@ -225,7 +252,9 @@ class Link:
 
     def resume(self) -> None:
         """Try again now, whatever was waited for: a person or a reload asks."""
-        self._takeovers = self._failures = 0
+        self._takeovers = self._failures = self._short_lived = 0
+        self._namesake = False
+        self._alarms.clear("session-taken")
         if self._connection is None:
             self._due = self._clock.monotonic()
 
@@ -241,6 +270,7 @@ class Link:
     def _open(self) -> None:
         self._number += 1
         self._session = self._rng.randbytes(13).hex()
+        self._sessions.append(self._session)
         self._due = None
         self.reason = ""
         will = self._presence.word("lost", self._session, self._clock.now())
@@ -250,14 +280,12 @@ class Link:
 
     def _schedule(self, event: Ended, was_up: bool, lived: float) -> None:
         now = self._clock.monotonic()
-        if event.code == TAKEOVER:
+        self._short_lived += 1 if was_up and lived < STEADY_S else 0
+        if event.code == TAKEOVER or (self._namesake and was_up and event.cause is Cause.DROPPED):
             self._alarms.raise_("session-taken")
             self._due = now + min(TAKEOVER_CAP_S, max(TAKEOVER_S, self._options.retry_max_s) * 2**self._takeovers)
             self._takeovers = min(self._takeovers + 1, 10)
             return
-        if was_up and lived >= STEADY_S:
-            self._failures = self._takeovers = 0
-            self._alarms.clear("session-taken")
         self._index = 0 if was_up else (self._index + 1) % len(self._brokers)
         if self._index == 0:
             cap = min(RECONNECT_CAP_S, self._options.retry_max_s)
@@ -265,6 +293,14 @@ class Link:
             self._failures += 1
         else:
             self._due = now
+
+    def _grow_steady(self, lived: float) -> None:
+        if lived >= STEADY_S and (self._short_lived or self._failures):
+            self._short_lived = self._failures = 0
+            self._alarms.clear("broker-down")
+        if lived >= TAKEOVER_CAP_S:
+            self._takeovers, self._namesake = 0, False
+            self._alarms.clear("session-taken")
 
     def _subscribe(self) -> None:
         assert self._connection is not None
@@ -305,7 +341,19 @@ class Link:
             note = self._notes.pop(topic)
             assert self._connection is not None
             properties = json_properties(note.expiry_s)
+            if self.maximum_packet is not None and packet_size(topic, note.payload, properties) > self.maximum_packet:
+                _log.warning("A message of the gateway about itself exceeds the broker's packet size: %s.", topic)
+                continue
             mid = self._connection.publish(topic, note.payload, properties, retain=note.retain)
             if mid is None:
                 return
             self._note_mids[mid] = topic
+
+
+def _is_namesake(payload: bytes, ours: Collection[str]) -> bool:
+    """Whether a ``state`` message is the birth of another gateway that uses our id."""
+    try:
+        said = json.loads(payload)
+        return said["state"] in _ALIVE and said["session"] not in ours
+    except (ValueError, KeyError, TypeError):
+        return False

@@ -82,6 +82,13 @@ class MqttOptions:
     version: Version = Version.V5
     require_digest: bool = False
 
+    def __post_init__(self) -> None:
+        """Raises ValueError (BrokerUrlError for an address): nothing is found out at the first connection only."""
+        object.__setattr__(self, "confirm", Confirm(self.confirm))
+        object.__setattr__(self, "version", Version(self.version))
+        if not self.brokers:
+            raise BrokerUrlError("At least one broker is needed.")
+
     @property
     def brokers(self) -> tuple[Broker, ...]:
         return tuple(broker(url) for url in self.urls)

@@ -24,7 +24,7 @@ def is_known_cause(code: int | None, network: bool) -> bool:
 class Suspicion:
     def __init__(self) -> None:
         self._suspects: dict[str, int] = {}  # message id -> times it was alone at a disconnect
-        self._passed_since: set[str] = set()  # suspects for whom another message passed since their first strike
+        self._others_passed: set[str] = set()  # suspects since whose first disconnect another message passed
 
     @property
     def one_at_a_time(self) -> bool:
@@ -49,17 +49,17 @@ class Suspicion:
     def passed(self, message: str) -> None:
         """The broker answered for this message: it can bear it."""
         self.forget(message)
-        self._passed_since.update(name for name, strikes in self._suspects.items() if strikes)
+        self._others_passed.update(self._suspects)
 
     def forget(self, message: str) -> None:
         """The message is blocked, filed or set aside."""
         self._suspects.pop(message, None)
-        self._passed_since.discard(message)
+        self._others_passed.discard(message)
 
     def _strike(self, message: str, code: int | None) -> str | None:
         self._suspects[message] += 1
         named = code in NAMED
-        if named or (self._suspects[message] >= STRIKES and message in self._passed_since):
+        if named or (self._suspects[message] >= STRIKES and message in self._others_passed):
             self.forget(message)
             return message
         return None

@@ -33,15 +33,16 @@ class Proof:
         self.refused: tuple[str, ...] = ()  # filters the broker refused in SUBACK
 
     def connected(self) -> None:
-        self._nonce, self.proven, self.refused = b"", Proven.UNKNOWN, ()
-        self._due = None
+        """Subscribing has begun. A nonce nobody knows yet makes a SUBACK that never comes count as a lost one."""
+        self._nonce, self.proven, self.refused = self._draw(), Proven.UNKNOWN, ()
+        self._due = self._clock.monotonic() + self._timeout_s
 
     def subscribed(self, refused: tuple[str, ...]) -> None:
         """Every filter's SUBACK is in; the refused ones are named. Asking is due now."""
         self.refused = refused
         if refused:
             self.proven = Proven.NO
-        self._due = self._clock.monotonic()
+        self._nonce, self._due = b"", self._clock.monotonic()
 
     def disconnected(self) -> None:
         self._nonce, self._due = b"", None
@@ -58,7 +59,7 @@ class Proof:
             self._nonce, self.proven = b"", Proven.NO
             self._due = self._clock.monotonic() + UNPROVEN_AGAIN_S
             return None
-        self._nonce = self._rng.randbytes(16).hex().encode("ascii")
+        self._nonce = self._draw()
         self._due = self._clock.monotonic() + self._timeout_s
         return self._nonce
 
@@ -69,3 +70,6 @@ class Proof:
         self._nonce = b""
         self.proven = Proven.NO if self.refused else Proven.YES
         self._due = self._clock.monotonic() + (UNPROVEN_AGAIN_S if self.refused else AGAIN_S)
+
+    def _draw(self) -> bytes:
+        return self._rng.randbytes(16).hex().encode("ascii")

@@ -153,15 +153,17 @@ class Publisher:
     async def _next_batch(self) -> list[Event]:
         batch = self._drain()
         if not batch and not self._kicked:
-            try:
-                async with asyncio.timeout(self._wait_s()):
-                    first = await self._queue.get()
-                batch = [first] if first is not None else []
-            except TimeoutError:
-                return []
-            batch += self._drain()
+            batch = await self._wait_for(self._wait_s())
         self._kicked = False
         return batch
+
+    async def _wait_for(self, seconds: float) -> list[Event]:
+        try:
+            async with asyncio.timeout(seconds):
+                first = await self._queue.get()
+        except TimeoutError:
+            return []
+        return [*([first] if first is not None else []), *self._drain()]
 
     def _drain(self) -> list[Event]:
         batch: list[Event] = []
@@ -234,8 +236,8 @@ class Publisher:
             await self._acknowledged(message, consumer)
         elif (instance := topics.central_instance(message.topic)) is not None:
             self._state_heard(instance, message.payload)
-        elif message.retained:
-            self._link.own_retained(message)
+        else:
+            self._link.own_topic(message)
 
     async def _acknowledged(self, message: Received, consumer: str) -> None:
         if self._options.confirm is Confirm.BROKER:
@@ -266,24 +268,19 @@ class Publisher:
         await self._delivery.review()
 
     async def _goodbye(self) -> None:
-        """Say offline, and hear that it was heard."""
+        """Say offline, and hear that it was heard; what comes meanwhile is still taken."""
         until = self._clock.monotonic() + GOODBYE_S
         last: int | None = None
         while self._link.up and self._clock.monotonic() < until:
             last = self._link.say_offline() if last is None else last
-            batch = await self._next_batch_until(until)
+            batch = await self._wait_for(max(0.0, until - self._clock.monotonic()))
             if last is not None and any(isinstance(e, PubackCame) and e.mid == last for e in batch):
                 break
-            await self._take(batch)
+            try:
+                await self._take(batch)
+            except StorageFailedError:
+                break
         self._link.close()
-
-    async def _next_batch_until(self, until: float) -> list[Event]:
-        try:
-            async with asyncio.timeout(max(0.0, until - self._clock.monotonic())):
-                first = await self._queue.get()
-        except TimeoutError:
-            return []
-        return [*([first] if first is not None else []), *self._drain()]
 
     # Called from a connection's thread
 

@@ -7,12 +7,14 @@ goes only into a free slot of its own share, so that backlog, retries and fresh 
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from random import Random
 
 from edge_agent.clock import Clock
+from edge_agent.publisher.backoff import delay
 from edge_agent.publisher.board import Board, Outlet, Sent
 from edge_agent.publisher.gate import Gate
 from edge_agent.publisher.link import Link
-from edge_agent.publisher.options import MqttOptions, Version
+from edge_agent.publisher.options import Confirm, MqttOptions, Version
 from edge_agent.publisher.outbox import Outbox
 from edge_agent.publisher.poison import Suspicion
 from edge_agent.publisher.properties import packet_size, result_properties
@@ -24,6 +26,7 @@ from edge_agent.store.rows import OutboxRow
 
 _AT_A_TIME = 64  # rows asked of the store at once, whatever the window
 _LOOK_AGAIN_S = 5.0
+_BRAKE_CAP_S = 30.0
 _AGAIN = (MessageState.QUEUED, MessageState.AT_BROKER, MessageState.REJECTED)
 
 
@@ -38,6 +41,7 @@ class Sender:
         troubles: Troubles,
         board: Board,
         clock: Clock,
+        rng: Random,
     ) -> None:
         self._options = options
         self._outbox = outbox
@@ -47,20 +51,37 @@ class Sender:
         self._troubles = troubles
         self._board = board
         self._clock = clock
+        self._rng = rng
+        self._not_before = 0.0  # the broker asked for a pause
+        self._refusals = 0
         self._next_due: float | None = None  # when the store has rejected or asked-for-again rows for us
         self.look = True  # the store may have something for us
 
     def deadline(self) -> float | None:
-        """When `pump` has something to do although nothing happened."""
+        """When `pump` has something to do although nothing happened; None while nothing can be sent anyway."""
+        if not self._link.may_deliver or self._link.room < 1:
+            return None
+        if self._braked():
+            return self._not_before
         times = [self._board.pauses.next_due(), self._gate.next_probe(), self._next_due]
         for outlet in self._board.outlets.values():
-            times.append(outlet.window.deadline())
             if outlet.window.room(Lane.RETRY) and self._gate.is_open(outlet.name):
                 times.append(outlet.retries.next_due())
         return min((t for t in times if t is not None), default=None)
 
+    def brake(self) -> None:
+        """The broker is busy: nothing for a while, longer every time until it takes something again."""
+        wait = delay(self._refusals, base_s=1.0, cap_s=min(_BRAKE_CAP_S, self._options.retry_max_s), rng=self._rng)
+        self._not_before = self._clock.monotonic() + wait
+        self._refusals += 1
+
+    def taken(self) -> None:
+        self._refusals = 0
+
     async def pump(self) -> None:
         """Publish what may go now."""
+        if not self._link.may_deliver or self._braked():
+            return
         await self._trial()
         for outlet in self._board.outlets.values():
             if self._gate.is_open(outlet.name):
@@ -90,6 +111,11 @@ class Sender:
             message = self._board.pauses.on_trial()
             if message is not None:
                 await self._send_again(message, None, Lane.RETRY)
+                if not self._board.in_flight(message):
+                    self._board.pauses.trial_lost(message)
+
+    def _braked(self) -> bool:
+        return self._clock.monotonic() < self._not_before
 
     async def _retry(self, outlet: Outlet) -> None:
         while outlet.window.room(Lane.RETRY) > 0 and self._link.room > 0:
@@ -167,7 +193,8 @@ class Sender:
         found = await self._outbox.ready(limit, since, {*seen, *suspects, *self._board.held_back()})
         if found.next_due is not None:
             wait = (found.next_due - self._clock.now()).total_seconds()
-            self._next_due = self._clock.monotonic() + max(_LOOK_AGAIN_S, wait)
+            # Due and yet not given: its specimen waits for another answer.
+            self._next_due = self._clock.monotonic() + (wait if wait > 0 else _LOOK_AGAIN_S)
         return found.rows
 
     async def _publish_all(self, rows: Sequence[OutboxRow]) -> bool:
@@ -176,6 +203,8 @@ class Sender:
         for row in rows:
             outlet, topic = self._board.outlet(row.route), self._topic(row)
             lane = _lane(row, outlet)
+            if row.state is not MessageState.QUEUED and self._options.confirm is Confirm.BROKER:
+                continue  # rejected in another mode: only a person sends it again here
             if topic in self._board.pauses:
                 self._board.pauses.keep(topic, row.id)
             elif not self._can_take(outlet):
@@ -200,8 +229,8 @@ class Sender:
         properties = None
         if self._options.version is Version.V5:
             properties = result_properties(row, replay, self._link.topics, outlet.name)
-        size, limit = packet_size(topic, row.payload, properties), self._link.maximum_packet
-        if limit is not None and size > limit:
+        limit = self._link.maximum_packet
+        if limit is not None and (size := packet_size(topic, row.payload, properties)) > limit:
             # MQTT 5.0 §3.2.2.3.6: it must not be sent. An image never holds up the values of its specimen.
             words = f"{size} bytes are more than the broker's maximum packet size of {limit}"
             await self.block(row.id, GRAPHICS if row.graphics else "blocked", words)

@@ -30,13 +30,13 @@ class TopicRow:
     retained: bool = False
     expiry_s: int = 0  # 0 = never expires
     note: str = ""
-    reads_back: bool = False  # the gateway reads its own retained messages, to clear what is no longer true
+    reads_back: bool = False  # the gateway reads what it holds there itself: to clear it, or to notice a namesake
 
 
 _G, _C = Writer.GATEWAY, Writer.CENTRAL
 
 TOPICS: tuple[TopicRow, ...] = (
-    TopicRow("state", _G, "JSON", True, note="starting, ready, degraded, stopping, offline; the will says lost"),
+    TopicRow("state", _G, "JSON", True, 0, "starting, ready, degraded, stopping, offline; the will says lost", True),
     TopicRow("info", _G, "JSON", True, note="versions, profiles and their revisions, hash of the configuration"),
     TopicRow("health", _G, "JSON", True, HEALTH_EXPIRY_S, "every 60 s"),
     TopicRow("alarm/{id}", _G, "JSON", True, note="an empty payload clears", reads_back=True),
@@ -119,7 +119,7 @@ class Topics:
         return levels[0], levels[1]
 
     def read_back(self) -> tuple[str, ...]:
-        """Filters of our own retained topics whose set changes: what is no longer true is cleared."""
+        """Filters of our own retained topics that we read ourselves."""
         return tuple(self.root + _wildcard(row.pattern) for row in TOPICS if row.reads_back)
 
 

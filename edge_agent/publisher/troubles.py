@@ -24,20 +24,21 @@ class Troubles:
         self._clock = clock
         self._rejected: defaultdict[str, set[str]] = defaultdict(set)
         self._blocked: defaultdict[str, set[str]] = defaultdict(set)
+        self._topics: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
         self._offline: dict[str, datetime] = {}
         self._events: dict[tuple[str, str], datetime] = {}
 
     # The broker
 
     def taken(self, analyser: str, topic: str, *, nobody: bool) -> None:
-        self._alarms.clear("broker-refused", analyser)
+        self._topic_well("broker-refused", analyser, topic)
         if nobody:
-            self._alarms.raise_("no-subscriber", analyser, topic=topic)
+            self._topic_bad("no-subscriber", analyser, topic)
         else:
-            self._alarms.clear("no-subscriber", analyser)
+            self._topic_well("no-subscriber", analyser, topic)
 
     def refused(self, analyser: str, topic: str, reason: str) -> None:
-        self._alarms.raise_("broker-refused", analyser, topic=topic, reason=reason)
+        self._topic_bad("broker-refused", analyser, topic, reason=reason)
 
     def blocked(self, analyser: str, message: str, code: str, reason: str) -> None:
         if code == GRAPHICS:
@@ -96,6 +97,17 @@ class Troubles:
             self._alarms.clear("unconfirmed")
         elif not self._alarms.is_up("unconfirmed"):
             self._alarms.raise_("unconfirmed", since=rfc3339(since))
+
+    def _topic_bad(self, code: str, analyser: str, topic: str, **params: str) -> None:
+        self._topics[code, analyser].add(topic)
+        self._alarms.raise_(code, analyser, topic=topic, **params)
+
+    def _topic_well(self, code: str, analyser: str, topic: str) -> None:
+        """One alarm stands for all topics of an analyser: over when the last of them is well."""
+        bad = self._topics[code, analyser]
+        bad.discard(topic)
+        if not bad:
+            self._alarms.clear(code, analyser)
 
     def _count_rejected(self, analyser: str) -> None:
         count = len(self._rejected[analyser])

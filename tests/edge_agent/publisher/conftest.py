@@ -20,9 +20,9 @@ def make_agent(tmp_path: Path) -> Iterator[MakeAgent]:
     """Starts an agent on a data directory of its own; the same directory again after `stop`."""
     made: list[Agent] = []
 
-    def make(broker: Broker, *, start: bool = True, **options: Any) -> Agent:
+    def make(broker: Broker, *, start: bool = True, data: str = "data", **options: Any) -> Agent:
         timing = {name: options.pop(name) for name in ("proof_timeout_s", "probe_s") if name in options}
-        agent = Agent(tmp_path / "data", broker, **options)
+        agent = Agent(tmp_path / data, broker, seed=len(made) + 1, **options)
         agent.timing = timing
         made.append(agent)
         return agent.start() if start else agent
