@@ -117,6 +117,21 @@ def test_a_retransmitted_frame_is_acknowledged_and_stored_once(tmp_path):
         run(main(store))
 
 
+def test_a_repeat_of_the_last_frame_that_came_damaged_first_leaves_nothing_held(tmp_path):
+    async def main(store):
+        async with rig(store) as r:
+            wire = await r.call()
+            assert await talk(wire, *WHOLE, bad(4, RECORDS[3]), MESSAGE[3]) == [ACK] * 5 + [NAK, ACK]
+            await wire.send(EOT)
+            await wire.close()
+            await until(lambda: not r.link.status().connections)
+            (transmission,) = await r.transmissions()
+        assert kinds(transmission) == [F, F, F, F]
+
+    with store_in(tmp_path) as store:
+        run(main(store))
+
+
 def test_a_damaged_frame_is_refused_kept_as_evidence_and_taken_when_it_comes_well(tmp_path):
     async def main(store):
         async with rig(store) as r:
