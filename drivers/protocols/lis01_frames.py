@@ -110,18 +110,17 @@ class Cutter:
         self.deadline = None
         self.reading = False
         buffer = self._buffer
-        if not self._scanned and (whole := self._whole.match(buffer)) and (piece := self._cut_whole(whole)):
-            return piece
+        if buffer[:1] == b"\x02" and self._framed and not self._bare:
+            return self._cut_frame(now)
         if padding := self._padding.match(buffer):
             del buffer[: padding.end()]
+            return self.next(now, in_session=in_session, bare_allowed=bare_allowed)
         if self._bare and ((piece := self._cut_bare(now)) or self._bare):
             return piece
         if not buffer:
             return None
         first = buffer[0]
         bare_allowed = bare_allowed and self._dialect.framing != "lis01"
-        if first == STX and self._framed:
-            return self._cut_frame(now)
         if first == EOT:
             return self._take(1, Kind.EOT)
         if first == ENQ:
@@ -151,6 +150,8 @@ class Cutter:
 
     def _cut_frame(self, now: float) -> Piece | None:
         buffer = self._buffer
+        if not self._scanned and (whole := self._whole.match(buffer)) and (piece := self._cut_whole(whole)):
+            return piece
         while buffer[1:2] == b"\x02":  # of a run of STX only the last can begin a frame
             noise = self._take(1, Kind.NOISE)
             if "vt_padding" not in self._dialect.resync:
@@ -329,8 +330,6 @@ class Cutter:
 
 def _whole_frame(dialect: Dialect) -> re.Pattern[bytes]:
     """STX, number, text, end character, check bytes and trailer, in one piece and without a control byte inside."""
-    if dialect.framing == "bare":
-        return re.compile(rb"(?!)")
     number = b"[0-7]" if dialect.numbered else b""
     text = rb"[^\x02\x04\x05\x1d]*\x1d" if dialect.checksum == "gs_hex" else rb"[^\x02\x03\x04\x05\x17]*[\x03\x17]"
     trailer = {"crlf": rb"\r\n", "any": rb"(?=\n|\r\n)", "none": b""}[dialect.trailer]
