@@ -171,17 +171,19 @@ class Converter:
             return ()
         analyser = transmission.source.analyser
         broken = self._ask(lambda s: s.interrupted(analyser))
-        keys, specimens = set(planned.keys()), _ids(planned)
+        keys, specimens = set(planned.keys()), planned.named
         return tuple(t.id for t in broken if t.id < transmission.id and self._covered(t, reader, keys, specimens))
 
-    def _covered(self, broken: Transmission, reader: Reader, keys: set[ObservationKey], specimens: set[str]) -> bool:
+    def _covered(
+        self, broken: Transmission, reader: Reader, keys: set[ObservationKey], specimens: frozenset[str]
+    ) -> bool:
         if not broken.text():
             return False
         whole = plan(broken, reader.device, reader.policy, everything=True)
         saved = plan(broken, reader.device, reader.policy)
-        wanted, named = set(whole.keys()), _ids(whole)
+        wanted, named = set(whole.keys()), whole.named
         # A resend may start where the analyser broke off, with repeated parents: what was saved need not come again.
-        rest, missing = wanted - set(saved.keys()), named - _ids(saved)
+        rest, missing = wanted - set(saved.keys()), named - saved.named
         if not rest and not missing:
             rest, missing = wanted, named
         return missing <= specimens and rest <= keys
@@ -201,7 +203,3 @@ class Converter:
             for code, detail in {(group.hold, group.detail), *((o.hold, o.detail) for o in group.observations)}:
                 if code:
                     self._on_alarm(code, analyser, {"reason": detail, "test": detail})
-
-
-def _ids(planned: Plan) -> set[str]:
-    return {s.specimen.id for s in planned.specimens}

@@ -49,6 +49,7 @@ class PlannedSpecimen:
 class Plan:
     transmission: Transmission
     specimens: tuple[PlannedSpecimen, ...] = ()
+    named: frozenset[str] = frozenset()  # ids of all specimens, those without any result included
     holds: tuple[Hold, ...] = ()
     alarms: tuple[tuple[str, Mapping[str, str]], ...] = ()
 
@@ -83,6 +84,7 @@ def plan(transmission: Transmission, device: Device, policy: Policy, *, everythi
     return Plan(
         transmission,
         specimens=tuple(s for s in specimens if s.observations or s.hold),
+        named=frozenset(s.specimen.id for s in specimens),
         holds=(*_never_accepted(transmission), *holds, *(h for r in reports if not r.specimens for h in r.holds)),
         alarms=(
             *_aborted(transmission, reports),
