@@ -70,9 +70,12 @@ class Bench:
         self.converter.start()
 
     def convert(self) -> None:
-        """Until nothing is left to convert."""
+        """Until nothing is left to convert and everything about it was told; another converter then stands ready."""
         self.converter.kick()
         until(lambda: not self.do(lambda s: s.next_unconverted(1)), "something is never converted")
+        self.converter.stop()
+        self.converter = self.make()
+        self.converter.start()
 
     def messages(self) -> list[OutboxRow]:
         rows: list[OutboxRow] = self.do(lambda s: s.messages(states=EVERY, limit=1000))
