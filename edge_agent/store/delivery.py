@@ -155,8 +155,8 @@ def change_state(database: Database, id: str, after: MessageState, *, code: str 
     now = database.now_us()
     database.execute(
         "UPDATE outbox SET code = :code, reason = :reason, state = :state,"
-        " at_broker = iif(:state = 'at-broker', ifnull(at_broker, :now), NULL),"
-        " filed = iif(:state = 'filed', ifnull(filed, :now), NULL),"
+        " at_broker = iif(:state = 'at-broker', :now, NULL),"
+        " filed = iif(:state = 'filed', :now, NULL),"
         " retry_at = iif(:state = 'rejected', retry_at, NULL) WHERE id = :id",
         {"code": code, "reason": reason, "state": after, "now": now, "id": id},
     )

@@ -1,6 +1,7 @@
 """A copied, restored or recreated database is recognised, and no message id is ever given twice."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -184,6 +185,27 @@ def test_a_reservation_that_was_undone_is_not_taken_for_a_newer_database(data_di
         received(store)
     store.close()
     assert opened_identity(data_dir) == identity
+
+
+def test_nor_when_the_process_dies_while_it_reserves_the_next(data_dir):
+    def reserving(inside):
+        inside.reserve(3 * BLOCK)
+        raise KeyError
+
+    def dying(inside):
+        inside.reserve(6 * BLOCK)
+        os._exit(7)
+
+    def work() -> None:
+        store = opened(data_dir)
+        store.group([reserving])
+        received(store)
+        store.group([dying])
+
+    assert in_child(work) == 7
+    store = opened(data_dir)
+    assert store.former is None
+    store.close()
 
 
 def test_the_trace_leads_from_a_specimen_to_bytes_and_attempts(store):

@@ -228,8 +228,11 @@ def test_a_damaged_database_is_refused_with_its_files_kept_as_they_were(open_sto
     assert files(data_dir) == before
 
 
-def test_a_bad_frame_before_good_ones_in_the_log_is_refused_with_its_files_kept(open_store, data_dir):
+@pytest.mark.parametrize("witness", ["there", "lost"])
+def test_a_bad_frame_before_good_ones_in_the_log_is_refused_with_its_files_kept(open_store, data_dir, witness):
     crashed(open_store, data_dir)
+    if witness == "lost":
+        (data_dir / "agent.witness").unlink()
     log = data_dir / "agent.db-wal"
     damage(log, log.stat().st_size // 2, b"\xff\xff\xff")
     before = files(data_dir)
