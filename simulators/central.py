@@ -166,14 +166,16 @@ class Central:
         client_id = f"{options.consumer}-{options.instance}"
         link = Link(options.access(), client_id, topic, state, self._inbox, self._wake.set)
         self._link = link
-        link.open()
-        self._online.set()
-        while link.alive and self._wanted.is_set() and not self._stopping.is_set():
-            self._wake.wait()
-            self._wake.clear()
-        link.close(clean=self._clean or self._stopping.is_set())
-        self._link = None
-        self._online.clear()
+        try:
+            link.open()
+            self._online.set()
+            while link.alive and self._wanted.is_set() and not self._stopping.is_set():
+                self._wake.wait()
+                self._wake.clear()
+            link.close(clean=self._clean or self._stopping.is_set())
+        finally:
+            self._link = None
+            self._online.clear()
 
     # filing
 

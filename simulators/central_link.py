@@ -113,13 +113,21 @@ class Link:
         self._client.subscribe(self._topic, options=SubscribeOptions(qos=1, retainHandling=2))
         if not self._subscribed.wait(PATIENCE_S) or self._refusal:
             self._fail(self._refusal or "the subscription is not answered")
-        self._client.publish(self._state_topic, self._state(online=True), qos=1, retain=True).wait_for_publish(
-            PATIENCE_S
-        )
+        if not self._say(online=True, patience=PATIENCE_S):
+            self._fail("it did not take our STATE")
 
     def _fail(self, reason: str) -> None:
         self.close(clean=True)
         raise LineError(f"The broker refused: {reason}.", "Check user, rights and protocol of the broker.")
+
+    def _say(self, *, online: bool, patience: float) -> bool:
+        """Publish our STATE; whether the broker took it in time."""
+        said = self._client.publish(self._state_topic, self._state(online=online), qos=1, retain=True)
+        try:
+            said.wait_for_publish(patience)
+            return said.is_published()
+        except (RuntimeError, ValueError):  # paho's words for a line that went away meanwhile
+            return False
 
     def _state(self, *, online: bool) -> bytes:
         """The will and the farewell carry the birth's own timestamp."""
@@ -129,9 +137,7 @@ class Link:
         """``clean``: say farewell and disconnect; else cut the line, so that the broker sends the will."""
         if clean:
             if self.alive:
-                self._client.publish(self._state_topic, self._state(online=False), qos=1, retain=True).wait_for_publish(
-                    2
-                )
+                self._say(online=False, patience=2.0)
             self._client.disconnect()
         else:
             self.cut()

@@ -62,6 +62,8 @@ class Generator:
         group = number // self._per_specimen
         shape = _cut(self._shapes[self._draw("shape", group).randrange(len(self._shapes))], most)
         timed = all(mark.completed for mark in shape.marks)
+        if not timed and not all(NUMBER.match(mark.value) for mark in shape.marks):
+            group = number  # nothing would tell a second transmission of the specimen from the first one sent twice
         ids = [self._id(mark, group, timed) for mark in shape.specimens]
         patients = [_renumber(m.patient, self._draw("patient", m.patient, group)) for m in shape.specimens]
         values = [self._value(mark, ids[mark.specimen], number) for mark in shape.marks]
@@ -69,7 +71,8 @@ class Generator:
         records = [self._record(shape, i, ids, patients, shift, number) for i in range(len(shape.records))]
         for mark, value in zip(shape.marks, values, strict=True):
             fields = split_record(records[mark.record], shape.delimiters[0])
-            fields[mark.field] = fields[mark.field].replace(mark.value, value, 1)
+            if mark.value:
+                fields[mark.field] = fields[mark.field].replace(mark.value, value, 1)
             records[mark.record] = join_record(fields, shape.delimiters[0])
         encoded = tuple(record.encode(shape.charset) for record in records)
         ends = _ends(encoded)

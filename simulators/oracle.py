@@ -108,7 +108,9 @@ class _Comparison:
     def _count(self, first: Sequence[Filing], repeats: Sequence[Filing]) -> None:
         for filing in _one_per_delivery(first):
             self._verdict.messages[self._filing_key(filing)[0]] += 1
-        digests = {filing.msh10: filing.digest for filing in first}
+        digests: dict[str, str] = {}
+        for filing in self._filings:
+            digests.setdefault(filing.msh10, filing.digest)
         for filing in _one_per_delivery(repeats):
             self._verdict.retries[self._filing_key(filing)[0]] += 1
             if filing.digest != digests[filing.msh10]:
@@ -180,11 +182,13 @@ def differences(row: Row, seen: Observation) -> list[str]:
 
 
 def _same_value(sent: str, seen: Observation) -> bool:
-    """Text equality with the source; a coded value keeps it as its text, a decimal comma in a note."""
+    """Text equality with the source; a coded value keeps it as its text, a decimal comma or "no result" in a note."""
     if seen.value == sent or (seen.type in ("CE", "CWE") and seen.value_text == sent):
         return True
     noted = any(line.endswith(sent) for line in seen.notes.split("\n"))
-    return seen.type == "NM" and "," in sent and seen.value == sent.replace(",", ".") and noted
+    if seen.type == "NM":
+        return "," in sent and seen.value == sent.replace(",", ".") and noted
+    return seen.type == "" and seen.value == "" and seen.status == "X" and noted
 
 
 def _same_time(sent: str, seen: str) -> bool:

@@ -1,8 +1,8 @@
 """Message shapes: a device's samples, with the places marked that a simulated analyser may fill anew.
 
 A sample is ``wire.bin``, the bytes as on the wire, and ``expected.json``, what a person worked out from the vendor's
-document. Only plain samples serve as shapes: one message, ended normally, nothing held, every value present, every
-expected observation found in an R record.
+document. Only plain samples serve as shapes: one message, ended normally, nothing held, every expected result found in
+an R record. What merely belongs to a result (curves, interpretations) is sent, and not counted.
 """
 
 import json
@@ -17,6 +17,7 @@ from simulators.errors import ShapeError
 from simulators.framing import Framing, take_apart
 
 NORMAL_ENDS = ("", "N", "F")  # LIS02-A2 §12.3
+DELETE = '""'  # §5.4.9
 NOT_FOR_THE_CHART = ("T", "D")  # §6.12: training, debugging
 
 
@@ -125,10 +126,10 @@ def _not_plain(records: Sequence[str], expected: Mapping[str, Any]) -> str:
         return "something in it is held"
     if not observations or not all(s["id"] for s in expected["specimens"]):
         return "it has no results or no specimen id"
-    if any(o.get("no_result") or o["value"] in ("", '""') for o in observations):
-        return "an observation in it has no value"
-    if any(o.get("kind", "result") != "result" for o in observations):
-        return "it holds more than results"
+    if not any(_is_result(o) for o in observations):
+        return "it holds no results"
+    if any(o["value"] == DELETE for o in observations):
+        return "it deletes a value"
     return ""
 
 
@@ -137,7 +138,7 @@ def _marks(records: Sequence[str], delimiters: str, specimens: Sequence[Mapping[
     for number, specimen in enumerate(specimens):
         mine = [i for i, owner in enumerate(owners) if owner == number and records[i][:1].upper() == "R"]
         start = 0
-        for observation in specimen.get("observations", ()):
+        for observation in filter(_is_result, specimen.get("observations", ())):
             place = next((p for p in range(start, len(mine)) if _fits(records[mine[p]], delimiters, observation)), None)
             if place is None:
                 yield None
@@ -163,11 +164,16 @@ def _words(text: str, delimiters: str) -> list[str]:
     return [word.strip() for word in re.split(f"[{separators}]", text)]
 
 
+def _is_result(observation: Mapping[str, Any]) -> bool:
+    return bool(observation.get("kind", "result") == "result")
+
+
 def _fits(record: str, delimiters: str, observation: Mapping[str, Any]) -> bool:
     fields = record.split(delimiters[0]) + [""] * 4
-    return observation["code"] in _words(fields[2], delimiters) and observation["value"] in _plain(
-        fields[3], delimiters
-    )
+    words, value = _words(fields[2], delimiters), observation["value"]
+    if observation["code"] not in words or (observation.get("component") or observation["code"]) not in words:
+        return False
+    return value in _plain(fields[3], delimiters) if value else not "".join(_words(fields[3], delimiters))
 
 
 def _plain(text: str, delimiters: str) -> str:

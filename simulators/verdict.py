@@ -1,7 +1,8 @@
 """hl7apy's opinion of a message's structure: the second opinion, about a tenth of a second each.
 
 hl7apy 1.3.5 knows the base standard, not IHE LAW: it refuses fields LAW takes from later versions. What it is shown is
-therefore a copy with OBX cut after field 19 and OBX-8 reduced to its codes. It must never write a message.
+therefore a copy with OBX cut after field 19 and OBX-8 reduced to its codes. It also holds the data of an image (ED.5)
+to the length of a line of text, so the copy has but the beginning of it. It must never write a message.
 """
 
 from hl7apy.consts import VALIDATION_LEVEL
@@ -10,6 +11,8 @@ from hl7apy.parser import parse_message
 
 LAST_OBX = 19
 FLAGS = 8
+VALUE_TYPE, VALUE = 2, 5
+IMAGE_DATA, SHOWN_OF_IMAGE = 4, 64
 
 
 def judge(payload: bytes) -> str:
@@ -37,4 +40,7 @@ def _reduced(segment: str) -> str:
     fields = segment.split("|")[: LAST_OBX + 1]
     if len(fields) > FLAGS:
         fields[FLAGS] = "~".join(repetition.split("^")[0] for repetition in fields[FLAGS].split("~"))
+    if len(fields) > VALUE and fields[VALUE_TYPE] == "ED":
+        parts = fields[VALUE].split("^")
+        fields[VALUE] = "^".join([*parts[:IMAGE_DATA], *(part[:SHOWN_OF_IMAGE] for part in parts[IMAGE_DATA:])])
     return "|".join(fields)

@@ -22,7 +22,7 @@ from simulators.central_desk import Reply
 from simulators.cli import main
 from simulators.er7 import read
 from simulators.errors import LineError
-from simulators.verdict import judge
+from simulators.verdict import judge, shown
 
 pytestmark = pytest.mark.broker
 
@@ -195,6 +195,16 @@ def test_the_standard_example_pleases_hl7apy_only_with_its_later_fields_cut() ->
     # negative controls: what the receiver relies on hl7apy for
     assert judge(law("GW1-000123").replace(b"|||F|", b"||||", 1))
     assert judge(law("GW1-000123").replace(b"OBR|", b"OBS|"))
+
+
+def test_the_data_of_an_image_is_too_long_for_hl7apy_and_is_shown_to_it_shortened() -> None:
+    image = (
+        law("GW1-000124")
+        .replace(b"|SN|", b"|ED|")
+        .replace(b"|<^0.3|", b"|^AP^Octet-stream^Base64^" + b"A" * 90_000 + b"|")
+    )
+    assert judge(image) == ""
+    assert len(shown(image.decode())) < 2000
 
 
 @pytest.mark.parametrize(("answer", "filed"), [("AE", 0), ("AR", 0), ("CA", 0), ("AA", 1)])

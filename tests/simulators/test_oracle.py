@@ -212,6 +212,21 @@ def test_images_and_supplemental_observations_are_left_out() -> None:
     assert compare(ROWS, [*good(), *extra]).flawless
 
 
+def test_an_image_delivered_twice_is_a_counted_retry() -> None:
+    image = changed(0, type="ED")([filing(SODIUM, "A-3", 3)])[0]
+    verdict = compare(ROWS, [*good(), image, replace(image, delivery=4)])
+    assert verdict.flawless
+    assert verdict.retries["an1"] == 1
+
+
+def test_a_result_without_value_keeps_what_was_sent_in_a_note() -> None:
+    masked = replace(GLUCOSE, value="----")
+    said = {"type": "", "value": "", "status": "X"}
+    noted = changed(0, **said, notes="no result\nvalue as sent: ----")([filing(masked, "A", 1)])
+    assert compare([masked], noted).flawless
+    assert kinds(compare([masked], changed(0, **said)([filing(masked, "A", 1)]))) == {"altered": 1}
+
+
 def test_the_table_has_a_line_per_analyser_and_names_faults() -> None:
     shown = compare(ROWS, good()[:2]).table()
     assert "an1" in shown
