@@ -95,7 +95,9 @@ class Broker:
         tls: tuple[Path, tuple[Path, Path]] | None = None,
         client_certificates: bool = False,
         port: int | None = None,
+        config: str = "",
     ) -> None:
+        """``config``: a whole configuration instead; ``{port}`` in it becomes the port."""
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.port = port or free_port()
@@ -106,7 +108,8 @@ class Broker:
         self._config = folder / "mosquitto.conf"
         if acl:
             self.set_acl(acl)
-        self._config.write_text("\n".join(self._lines(extra, users, client_certificates)) + "\n", encoding="utf-8")
+        lines = "\n".join(self._lines(extra, users, client_certificates)) + "\n"
+        self._config.write_text(config.replace("{port}", str(self.port)) or lines, encoding="utf-8")
 
     @property
     def url(self) -> str:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -33,6 +34,7 @@ from edge_agent.store.rows import (
     ChunkKind,
     NewGroup,
     NewMessage,
+    OutboxRow,
     Route,
     Settlement,
     Source,
@@ -286,6 +288,33 @@ def _queue(store: Store, specimen: str, analyser: str, route: Route, *, stat: bo
     message = NewMessage(reserved.id, reserved.at, analyser, route, key, payload, stat=stat, graphics=graphics)
     store.settle(Settlement(transmission, (NewGroup("S", "P", ItemState.CONVERTED, messages=(message,)),)))
     return reserved.id
+
+
+def outbox_row(message_id: str) -> OutboxRow:
+    """A row as the store would hand it out."""
+    payload = hl7_message(message_id)
+    return OutboxRow(
+        id=message_id,
+        analyser="xn1",
+        route=Route.RESULT,
+        sequence=42,
+        specimen_key=b"k",
+        payload=payload,
+        digest=hashlib.sha256(payload).hexdigest(),
+        state=MessageState.QUEUED,
+        code="",
+        reason="",
+        stat=False,
+        graphics=False,
+        created=datetime(2024, 3, 1, 3, 12, 0, 5000, tzinfo=UTC),
+        queued=datetime(2024, 3, 1, 3, 12, 1, tzinfo=UTC),
+        attempts=0,
+        replay="",
+        repeat_of="",
+        replaces="",
+        transmission=1,
+        filed=None,
+    )
 
 
 def hl7_message(message_id: str, analyser: str = "xn1", filler: int = 0) -> bytes:

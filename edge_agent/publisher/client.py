@@ -50,6 +50,7 @@ class Connection:
         self._limit = options.window
         self._failure = _LastError()
         self._said: tuple[Cause, int | None, str] | None = None
+        self._tls: tls.Context | None = None
         self._client = self._make(will, will_topic)
 
     def open(self) -> None:
@@ -157,15 +158,18 @@ class Connection:
         except ssl.SSLError as error:
             self._said = (Cause.CERTIFICATE, None, tls.explain(error))
         except (OSError, UnicodeError) as error:
-            self._said = self._said or (Cause.NETWORK, None, _network_words(error))
+            self._said = self._said or (Cause.NETWORK, None, _network_words(error) + self._where())
         finally:
+            if self._tls is not None:
+                self._tls.close_wrapped()
             # Also after an error nobody foresaw: without this item the publisher would wait for ever.
             cause, code, words = self._said or self._unsaid()
             self._post(Ended(self.number, cause, code, words))
 
     def _open(self) -> None:
         if self.broker.tls:
-            self._client.tls_set_context(tls.context(self._options))
+            self._tls = tls.context(self._options)
+            self._client.tls_set_context(self._tls)
         host, port, keepalive = self.broker.host, self.broker.port, self._options.keepalive_s
         if self._v5:
             wish = new_properties(PacketTypes.CONNECT)
@@ -173,6 +177,10 @@ class Connection:
             self._client.connect(host, port, keepalive, clean_start=False, properties=wish)
         else:
             self._client.connect(host, port, keepalive)
+
+    def _where(self) -> str:
+        shaking_hands = self._tls is not None and self._tls.wrapped is not None and self._client.socket() is None
+        return " during the TLS handshake; perhaps this port does not speak TLS" if shaking_hands else ""
 
     def _unsaid(self) -> tuple[Cause, int | None, str]:
         alert = tls.explain_text(self._failure.text)

@@ -6,6 +6,7 @@ of MQTT is sent before that check has passed.
 
 import ssl
 from collections.abc import Mapping
+from typing import Any
 
 from edge_agent.publisher.options import MqttOptions
 
@@ -45,9 +46,23 @@ class CertificateFileError(Exception):
         self.what = what
 
 
-def context(options: MqttOptions) -> ssl.SSLContext:
+class Context(ssl.SSLContext):
+    """Remembers the socket it wrapped: paho leaves it open when the handshake fails."""
+
+    wrapped: ssl.SSLSocket | None = None
+
+    def wrap_socket(self, *args: Any, **kwargs: Any) -> ssl.SSLSocket:
+        self.wrapped = super().wrap_socket(*args, **kwargs)
+        return self.wrapped
+
+    def close_wrapped(self) -> None:
+        if self.wrapped is not None:
+            self.wrapped.close()
+
+
+def context(options: MqttOptions) -> Context:
     """The settings for one connection, files read anew. Raises CertificateFileError."""
-    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    made = Context(ssl.PROTOCOL_TLS_CLIENT)
     made.minimum_version = ssl.TLSVersion.TLSv1_3
     made.check_hostname = True
     made.verify_mode = ssl.CERT_REQUIRED
