@@ -34,6 +34,7 @@ class StubBroker:
     published: list[Published] = field(default_factory=list)
     connections: int = 0
     connects: list[bytes] = field(default_factory=list)
+    acknowledged: list[int] = field(default_factory=list)  # packet ids of PUBACKs from the gateway
 
     def start(self) -> "StubBroker":
         self._listener = socket.create_server((HOST, 0))
@@ -89,6 +90,8 @@ class StubBroker:
             sock.sendall(_frame(0x20, bytes([0, self.refuse]) + _varint(len(self.connack)) + self.connack))
         elif kind == 8:
             sock.sendall(_frame(0x90, body[:2] + b"\x00" + b"\x01" * _filters(body)))
+        elif kind == 4:
+            self.acknowledged.append(int.from_bytes(body[:2], "big"))
         elif kind == 12:
             sock.sendall(b"\xd0\x00")
         elif kind == 3:

@@ -272,4 +272,4 @@ def _network_words(error: OSError | UnicodeError) -> str:
         return "no answer in time"
     if isinstance(error, ConnectionRefusedError):
         return "nothing listens there (connection refused)"
-    return getattr(error, "strerror", None) or "the host name cannot be used"
+    return getattr(error, "strerror", None) or "a name that is no valid text"

@@ -25,7 +25,7 @@ from edge_agent.states import MessageState
 from edge_agent.store.rows import OutboxRow
 
 _AT_A_TIME = 64  # rows asked of the store at once, whatever the window
-_LOOK_AGAIN_S = 5.0
+_LOOK_AGAIN_S, _JUST_DUE_S = 5.0, 0.05
 _BRAKE_CAP_S = 30.0
 _AGAIN = (MessageState.QUEUED, MessageState.AT_BROKER, MessageState.REJECTED)
 
@@ -193,8 +193,9 @@ class Sender:
         found = await self._outbox.ready(limit, since, {*seen, *suspects, *self._board.held_back()})
         if found.next_due is not None:
             wait = (found.next_due - self._clock.now()).total_seconds()
-            # Due and yet not given: its specimen waits for another answer.
-            self._next_due = self._clock.monotonic() + (wait if wait > 0 else _LOOK_AGAIN_S)
+            # Due for a while and yet not given: its specimen waits for another answer.
+            late = _LOOK_AGAIN_S if wait < -1 else _JUST_DUE_S
+            self._next_due = self._clock.monotonic() + (wait if wait > 0 else late)
         return found.rows
 
     async def _publish_all(self, rows: Sequence[OutboxRow]) -> bool:

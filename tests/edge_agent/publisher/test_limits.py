@@ -172,3 +172,43 @@ def test_a_refused_connection_says_why(stub: StubBroker, make_agent: MakeAgent) 
     agent = make_agent(stub, retry_max_s=0.1)
     alarm = until(lambda: agent.alarm("broker-down"), "an alarm")
     assert "user name or password is wrong (0x86)" in alarm.sentence
+
+
+def publish(topic: bytes, payload: bytes, properties: bytes = b"") -> bytes:
+    """A PUBLISH to the gateway, QoS 1, packet id 7."""
+    body = len(topic).to_bytes(2, "big") + topic + b"\x00\x07" + bytes([len(properties)]) + properties + payload
+    return bytes([0x32, len(body)]) + body
+
+
+@pytest.mark.parametrize(
+    "rubbish",
+    [
+        pytest.param(b"\xf0\x00", id="AUTH nobody asked for"),
+        pytest.param(b"\x00\x00", id="no packet at all"),
+        pytest.param(b"\x40\x01\x00", id="half a PUBACK"),
+        pytest.param(b"\x90\x02\x00\x01", id="SUBACK without codes"),
+        pytest.param(b"\x32\xff\xff\xff\xff\x01", id="impossible length"),
+        pytest.param(publish(b"\xff\xfe", b"x"), id="topic that is not UTF-8"),
+        pytest.param(publish(b"a", b"x", b"\x7f\x01"), id="property that does not exist"),
+    ],
+)
+def test_whatever_the_broker_sends_the_publisher_comes_back(
+    stub: StubBroker, make_agent: MakeAgent, rubbish: bytes
+) -> None:
+    stub.start()
+    agent = make_agent(stub, retry_max_s=0.1)
+    until(lambda: agent.publisher.status().proven == "yes", "connected and proven")
+    stub.send(rubbish)
+    stub.hang_up()
+    until(lambda: stub.connections >= 2 and agent.publisher.status().proven == "yes", "connected again")
+    message = agent.queue()
+    until(lambda: agent.state(message) is MessageState.AT_BROKER, "still working")
+
+
+def test_what_comes_for_nobody_is_acknowledged_and_forgotten(stub: StubBroker, make_agent: MakeAgent) -> None:
+    stub.start()
+    agent = make_agent(stub, retry_max_s=0.1)
+    until(lambda: agent.publisher.status().proven == "yes", "connected and proven")
+    stub.send(publish(b"ivd/v1/seoul-01/gw-01/down/ack/ivd", b"no acknowledgement"))
+    until(lambda: agent.alarm("foreign-ack"), "an alarm")
+    until(lambda: 7 in stub.acknowledged, "its PUBACK, so that it does not come again for ever")

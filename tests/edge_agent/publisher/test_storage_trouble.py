@@ -1,0 +1,74 @@
+"""What the store could not commit was not acknowledged, and comes again."""
+
+from concurrent.futures import Future
+from typing import Any
+
+import pytest
+from support_broker import Broker
+from support_publisher import MakeAgent, MakeCentral, until
+
+from edge_agent.publisher import outbox
+from edge_agent.states import MessageState
+from edge_agent.store.errors import StorageFailedError
+from edge_agent.store.thread import StoreThread
+
+pytestmark = pytest.mark.broker
+
+
+class Flaky:
+    """The store's second lane, failing while told to."""
+
+    def __init__(self, store: StoreThread) -> None:
+        self._store = store
+        self.failing = False
+        self.refused = 0
+
+    @property
+    def failed(self) -> str | None:
+        return "full" if self.failing else None
+
+    def later(self, job: Any) -> "Future[Any]":
+        if not self.failing:
+            return self._store.later(job)
+        self.refused += 1
+        broken: Future[Any] = Future()
+        broken.set_exception(StorageFailedError("disk full"))
+        return broken
+
+
+def test_an_answer_that_could_not_be_stored_is_delivered_again_by_the_broker(
+    broker: Broker, make_agent: MakeAgent, make_central: MakeCentral
+) -> None:
+    central = make_central(broker, answer=lambda _m: None)
+    agent = make_agent(broker, start=False)
+    agent.store.start()
+    real, agent.store = agent.store, Flaky(agent.store)
+    agent.begin()
+    agent.store, flaky = real, agent.store
+    message = agent.queue()
+    until(lambda: agent.state(message) is MessageState.AT_BROKER, "at the broker")
+    flaky.failing = True
+    central.ack(message, "AA")
+    until(lambda: flaky.refused, "the answer was not stored")
+    until(lambda: not agent.publisher.status().connected or broker.log.count("as gw-01") > 1, "the connection given up")
+    assert agent.state(message) is MessageState.AT_BROKER
+    flaky.failing = False
+    until(lambda: agent.filed(message), "filed by the same answer")
+    assert len(central.arrived) == 1, "the broker kept the answer; the message was not needed again"
+
+
+def test_message_n_is_not_sent_again_until_the_next_one_is_answered(
+    broker: Broker, make_agent: MakeAgent, make_central: MakeCentral, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten unanswered minutes, here a moment."""
+    monkeypatch.setattr(outbox, "PATIENCE", outbox.PATIENCE / 6000)
+    central = make_central(broker, answer=lambda _m: None)
+    agent = make_agent(broker, ack_timeout_s=0.4, retry_max_s=0.1)
+    first, second = agent.queue("S1"), agent.queue("S1")
+    until(lambda: second in central.ids(), "the second although the first has no answer")
+    after = central.ids().index(second)
+    central.ack(second, "AA")
+    until(lambda: agent.filed(second), "the second filed")
+    assert first not in central.ids()[after:], "it waited for that"
+    central.answer = lambda _m: "AA"
+    until(lambda: agent.filed(first), "then the first goes again")
