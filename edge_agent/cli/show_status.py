@@ -62,7 +62,12 @@ def _analysers(analysers: Sequence[Answer]) -> list[str]:
         for a in analysers
     ]
     heads = ("analyser", "profile", "mode", "link", "now", "last result", "held", "failed", "interrupted")
-    return table(heads, rows) if rows else ["No analysers are configured."]
+    newer = [
+        f"{a['id']}: another {a['profile']} is installed ({a['newer_profile'][:12]}); the pinned one stays in use."
+        for a in analysers
+        if a["newer_profile"]
+    ]
+    return [*table(heads, rows), *newer] if rows else ["No analysers are configured."]
 
 
 def _alarm(alarm: Answer) -> list[str]:

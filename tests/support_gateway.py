@@ -1,0 +1,122 @@
+"""Everything of an agent but its ports and its broker: a real store and converter, the answers, the control socket."""
+
+import asyncio
+import threading
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
+from typing import Any, TypeVar
+
+from support_conversion import Bench, bench, reader
+from support_pipeline import GENERIC
+
+from edge_agent.clock import SystemClock
+from edge_agent.control import ControlServer, socket_path
+from edge_agent.converter import Reader
+from edge_agent.link import LinkStatus
+from edge_agent.monitor.alarms import Alarms
+from edge_agent.monitor.payloads import Info
+from edge_agent.monitor.presence import Presence
+from edge_agent.mqtt_options import mqtt_options
+from edge_agent.pins import Pinned
+from edge_agent.publisher.publisher import Publisher
+from edge_agent.questions import Questions
+from edge_agent.settings_file import load
+
+T = TypeVar("T")
+STARTED = datetime(2024, 6, 12, 3, 0, tzinfo=UTC)
+CONFIG = """\
+[agent]
+site = "seoul-01"
+gateway = "gw-01"
+data_dir = "data"
+
+[mqtt]
+urls = ["mqtt://127.0.0.1:1883"]
+
+[[analyser]]
+id = "an1"
+profile = "lis02_generic"
+mode = "production"
+transport = "tcp-server://127.0.0.1:5600"
+"""
+
+
+class Port:
+    """A link as the answers see it."""
+
+    analyser_id = "an1"
+
+    def __init__(self) -> None:
+        self.state = LinkStatus("an1", True, STARTED, "", False, (), STARTED + timedelta(hours=1), None)
+
+    def status(self) -> LinkStatus:
+        return self.state
+
+    def becomes(self, **changes: Any) -> None:
+        self.state = replace(self.state, **changes)
+
+
+class Gateway:
+    def __init__(self, folder: Path, made: Bench) -> None:
+        self.config = folder / "edge-agent.toml"
+        self.config.write_text(CONFIG, encoding="utf-8")
+        self.data_dir = folder / "data"
+        self.bench = made
+        clock = SystemClock()
+        settings = load(self.config)
+        self.alarms = Alarms(clock)
+        self.presence = Presence("0.1.0", self.alarms, Info(version="0.1.0", site="seoul-01", gateway="gw-01"))
+        self.presence.running()
+        self.port = Port()
+        self.pins = {"an1": Pinned(GENERIC, "")}
+        publisher = Publisher(
+            mqtt_options(self.config, settings), made.store, clock, Random(1), self.alarms, self.presence
+        )
+        self.questions = Questions(
+            settings,
+            "0.1.0",
+            STARTED,
+            made.store,
+            publisher,
+            self.alarms,
+            [self.port],  # type: ignore[list-item]  # a stand-in
+            made.readers,
+            self.pins,
+            self.presence,
+        )
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_forever, name="gateway", daemon=True)
+        self.server = ControlServer(socket_path(self.data_dir), self.questions.answers())
+
+    def run(self, job: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(job, self.loop).result(20)
+
+    def answer(self, name: str, **arguments: object) -> Any:
+        """Without the socket."""
+        return self.run(self.questions.answers()[name]({"ask": name, **arguments}))  # type: ignore[arg-type]  # coroutines all
+
+    def start(self) -> None:
+        self.thread.start()
+        self.run(self.server.start())
+
+    def stop(self) -> None:
+        self.run(self.server.stop())
+        self.run(asyncio.sleep(0))  # connections close
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join(10)
+        self.loop.close()
+
+
+@contextmanager
+def gateway(folder: Path, by: Reader | None = None) -> Iterator[Gateway]:
+    with bench(folder / "data", {"an1": by or reader()}) as made:
+        running = Gateway(folder, made)
+        running.start()
+        try:
+            yield running
+        finally:
+            running.stop()
