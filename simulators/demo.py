@@ -5,6 +5,7 @@ Everything runs on loopback with free ports in a folder of its own, which is rem
 """
 
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -227,6 +228,7 @@ def _benches(serial: SerialLine) -> list[Bench]:
 )
 def main(keep: bool, broker: str) -> None:
     """Show results travelling from three analysers to a management system that files them."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended either way, everything started is ended too
     folder = Path(tempfile.mkdtemp(prefix="edge-demo-"))
     try:
         sys.exit(0 if Demo(folder, broker).run(keep) else 1)
