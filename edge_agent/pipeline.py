@@ -72,7 +72,8 @@ def plan(transmission: Transmission, device: Device, policy: Policy, *, everythi
     if not text:
         return Plan(transmission, holds=(_unframed(transmission),))
     saved_only = transmission.state in _PART_ONLY and not everything
-    readings, holds = device.read(text, saved_only=saved_only)
+    read, holds = device.read(text, saved_only=saved_only)
+    readings = [(message, report) for message, report in read if message.records]  # else nothing of it was saved
     ring = KeyRing(transmission.source.analyser, device.profile.result.volatile)
     coding = device.coding()
     specimens = tuple(

@@ -48,7 +48,9 @@ def sent_values(made: Settlement) -> list[tuple[str, str]]:
 def test_of_a_broken_transmission_what_the_sender_may_presume_saved_goes_out(
     count: int, saved: list[tuple[str, str]]
 ) -> None:
-    assert sent_values(broken(*WHOLE[:count])) == saved
+    made = broken(*WHOLE[:count])
+    assert sent_values(made) == saved
+    assert (made.holds, made.alarms) == ((), ())
 
 
 def test_the_same_records_go_out_whole_when_they_were_not_broken_off() -> None:
