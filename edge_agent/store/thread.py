@@ -131,10 +131,8 @@ class StoreThread:
         taken: list[_Waiting[Any]] = []
         outcomes = run_group(store.database, store, self._jobs(taken))
         if store.broken:
-            # No receipt exists for any of them. What was not begun is refused too, so that analysers hear it now.
+            # No receipt exists for any of them. What was not begun is refused in the next turn, at once.
             self._fail(store.broken)
-            failure = Outcome(error=StorageFailedError(store.broken))
-            outcomes = outcomes or [failure] * len(taken)
         for waiting, outcome in zip(taken, outcomes, strict=True):
             waiting.resolve(outcome)
 

@@ -239,6 +239,22 @@ def test_a_release_needs_a_name_and_a_note(any_store):
         any_store.release(who="tech", note=" ")
 
 
+def test_a_specimen_the_second_reading_no_longer_has_still_explains_its_message(any_store, clock):
+    carried = queued(any_store, "S1", values=("GLU",), holds=("X1",))
+    transmission = any_store.message(carried).transmission
+    any_store.release(who="tech", note="profile corrected")
+    any_store.settle(Settlement(transmission))
+    assert any_store.counts().held == {}
+    assert any_store.next_unconverted() == []
+    assert ids(any_store.ready(10)) == [carried]
+    filed(any_store, carried)
+    clock.advance(days=91)
+    before = {"filed_before": clock.now(), "identities_before": clock.now()}
+    while any_store.purge(**before):
+        pass
+    assert any_store.message(carried) is None  # nothing of it waits any more
+
+
 # order
 
 
@@ -367,6 +383,19 @@ def test_a_rejected_message_is_tried_every_half_hour_for_a_day(any_store, clock)
     any_store.requeue(sent, replay="operator", who="tech", note="fixed there")
     assert ids(any_store.ready(10)) == [sent]
     assert any_store.message(sent).replay == "operator"
+
+
+def test_two_messages_of_one_specimen_are_never_handed_out_together(any_store, clock):
+    first = queued(any_store, "S1")
+    at_broker(any_store, first)
+    ack(any_store, first, "AE")
+    clock.advance(minutes=31)
+    second = queued(any_store, "S1")
+    assert ids(any_store.ready(10)) == [second]
+    at_broker(any_store, second)
+    assert any_store.ready(10) == []  # the first is not tried again before the second is answered
+    ack(any_store, second)
+    assert ids(any_store.ready(10)) == [first]
 
 
 def test_the_publisher_may_name_another_time_for_the_retry(any_store, clock):
