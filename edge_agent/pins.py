@@ -47,6 +47,8 @@ def _read(path: Path, analyser: str) -> tuple[str, str]:
         name, _, text = path.read_text(encoding="utf-8").partition("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise _damaged(path, analyser) from error
+    if not text:
+        raise _damaged(path, analyser)
     return name, text
 
 

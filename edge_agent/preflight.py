@@ -76,15 +76,18 @@ class Preflight:
             self._note("agent.data_dir", "agent.data_dir", text)
 
     def _broker(self) -> None:
-        mqtt = self._settings.mqtt
-        for url in mqtt.urls:
-            try:
-                broker(url)
-            except BrokerUrlError as error:
-                self._note("mqtt.urls", "mqtt.urls", f"{url!r}: {error}")
-        unreadable = [key for key in ("ca_file", "cert_file", "key_file", "password_file") if not self._readable(key)]
-        if not unreadable:
+        usable = [self._is_broker(number, url) for number, url in enumerate(self._settings.mqtt.urls, 1)]
+        usable += [self._readable(key) for key in ("ca_file", "cert_file", "key_file", "password_file")]
+        if all(usable):
             self._usable()
+
+    def _is_broker(self, number: int, url: str) -> bool:
+        try:
+            broker(url)
+        except BrokerUrlError as error:
+            self._note("mqtt.urls", "mqtt.urls", f"address {number}: {error}")  # it may name a password
+            return False
+        return True
 
     def _readable(self, key: str) -> bool:
         name = getattr(self._settings.mqtt, key)

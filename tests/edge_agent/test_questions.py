@@ -10,13 +10,15 @@ from typing import Any
 import pytest
 from support_conversion import reader
 from support_gateway import Gateway, gateway
-from support_pipeline import GENERIC, device, records
+from support_pipeline import GENERIC, device, records, source
 
 from edge_agent.cli import show_status, show_trace
 from edge_agent.control import ask
 from edge_agent.errors import AgentError
 from edge_agent.pins import Pinned
 from edge_agent.states import TransmissionEvent
+from edge_agent.store.rows import Settlement
+from edge_agent.store.store import Store
 from edge_agent.times import shown
 
 HEADER = r"H|\^&|||BENCH-7|||||||P|LIS02-A2|20240612120000"
@@ -172,24 +174,13 @@ def test_only_one_state_or_one_analyser_can_be_asked_for(made: Gateway) -> None:
 def test_a_failed_result_is_found_behind_many_held_ones(made: Gateway) -> None:
     for n in range(4):
         received(made, MIXED.replace(b"S24-0028", b"S24-%04d" % n))
-    made.bench.readers.clear()  # not-configured: a hold, so a failure is made by hand
-    made.bench.do(
-        lambda s: s.settle(_failed(s.open_transmission(_source()), s)),
-    )
+    made.bench.do(lambda s: s.settle(_failed(s.open_transmission(source()), s)))
     answer = made.answer("queue", state="failed", limit=2)
     assert [line["code"] for line in answer["held"]] == ["driver"]
     assert len(made.answer("queue", state="held", limit=2)["held"]) == 2
 
 
-def _source() -> Any:
-    from support_pipeline import source
-
-    return source()
-
-
-def _failed(number: int, store: Any) -> Any:
-    from edge_agent.store.rows import Settlement
-
+def _failed(number: int, store: Store) -> Settlement:
     store.end(number, TransmissionEvent.ENDED, "L")
     return Settlement(number, holds=(("driver", "KeyError"),))
 

@@ -9,6 +9,7 @@ from support_conversion import reader
 from support_gateway import Gateway, gateway
 from support_pipeline import device, records, source
 
+from drivers.errors import InterpretationError
 from drivers.sdk import Device
 from edge_agent.cli import show_trace
 from edge_agent.states import TransmissionEvent
@@ -132,8 +133,6 @@ def test_results_of_an_analyser_that_is_gone_can_still_be_traced(made: Gateway) 
 
 
 def test_a_message_its_driver_fails_on_can_still_be_traced(made: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    from drivers.errors import InterpretationError
-
     def defective(self: Device, text: bytes, **options: Any) -> Any:
         raise InterpretationError("The lis02_generic driver failed on message 1: KeyError at interpret.py:1.")
 
