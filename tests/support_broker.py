@@ -49,7 +49,7 @@ class Authority:
             .public_key(self.key.public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(_ago(days=2))
-            .not_valid_after(_ago(days=-30))
+            .not_valid_after(_ago(days=-100))
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
             .add_extension(_ca_usage(), critical=True)
             .sign(self.key, hashes.SHA256())
@@ -60,7 +60,7 @@ class Authority:
     def issue(self, name: str, *, host: str = HOST, expired: bool = False) -> tuple[Path, Path]:
         """(certificate, key) files with CN ``name``, valid for ``host``."""
         key = ec.generate_private_key(ec.SECP256R1())
-        start, end = (_ago(days=2), _ago(days=1)) if expired else (_ago(days=1), _ago(days=-10))
+        start, end = (_ago(days=2), _ago(days=1)) if expired else (_ago(days=1), _ago(days=-90))
         certificate = (
             x509.CertificateBuilder()
             .subject_name(_name(name))

@@ -20,7 +20,7 @@ class UnreadableCertificateError(ValueError):
 
 
 def watch(cert_file: str, clock: Clock, alarms: Alarms) -> None:
-    """Raise or clear the alarm for ``cert_file``. Call it at the start and once a day."""
+    """Raise or clear the alarm for ``cert_file``. Cheap: call it at the start and now and then."""
     try:
         end = not_after(Path(cert_file).read_text(encoding="ascii"))
     except (OSError, UnicodeError, UnreadableCertificateError):

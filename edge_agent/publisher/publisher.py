@@ -14,6 +14,7 @@ from datetime import datetime
 from random import Random
 
 from edge_agent.clock import Clock
+from edge_agent.monitor import certificates
 from edge_agent.monitor.alarms import Alarms
 from edge_agent.monitor.presence import Presence
 from edge_agent.publisher import answers
@@ -88,6 +89,7 @@ class Publisher:
         weakness = self._options.weakness()
         if weakness:
             self._alarms.raise_("weak-mode", reason=weakness)
+        self._look_at_certificate()
         try:
             await self._restore()
             while not self._stopping:
@@ -265,7 +267,12 @@ class Publisher:
         if self._clock.monotonic() - self._reviewed < REVIEW_S:
             return
         self._reviewed = self._clock.monotonic()
+        self._look_at_certificate()
         await self._delivery.review()
+
+    def _look_at_certificate(self) -> None:
+        if self._options.cert_file:
+            certificates.watch(self._options.cert_file, self._clock, self._alarms)
 
     async def _goodbye(self) -> None:
         """Say offline, and hear that it was heard; what comes meanwhile is still taken."""

@@ -106,6 +106,7 @@ def test_our_own_expired_certificate_is_said_to_be_it(
     with running(server(tmp_path, authority, client_certificates=True)) as broker:
         agent = make_agent(broker, **ours(authority, expired=True))
         refused(agent, broker, "our certificate has expired")
+        assert "ended on" in agent.alarm("certificate").sentence
 
 
 def test_a_missing_client_certificate_is_said_to_be_missing(
