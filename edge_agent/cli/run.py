@@ -16,7 +16,13 @@ from edge_agent.preflight import examine
 
 @click.command()
 @config_option
-@click.option("--log-level", type=click.Choice(["debug", "info", "warning"]), default="info", show_default=True)
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning"]),
+    default="info",
+    show_default=True,
+    help="How much to write to stderr.",
+)
 def run(config_: Path | None, log_level: str) -> None:
     """Run the agent until it is told to stop (SIGTERM or Ctrl-C)."""
     path, loaded = settings(config_)
