@@ -196,7 +196,9 @@ def test_what_a_later_transmission_sent_again_as_new_still_does_not_leave_twice_
     """Without a result time a later equal one is new; the first transmission's own is remembered all the same."""
     first = queued(any_store, "S1", values=("GLU",), holds=("X1",))
     transmission = any_store.message(first).transmission
-    queued(any_store, "S1", values=("GLU",))
+    later = queued(any_store, "S1", values=("GLU",))
+    known = any_store.lookup("xn1", [key("GLU")])[key("GLU")]
+    assert (known.message_id, known.transmission) == (later, any_store.message(later).transmission)
     any_store.release(who="tech", note="mapped")
     again = message(any_store, "S1")
     group = NewGroup("S1", "P", ItemState.CONVERTED, observations=(converted("GLU", again.id),), messages=(again,))
