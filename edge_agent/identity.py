@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from drivers.canonical import Observation, Specimen
 from edge_agent.store.rows import ObservationKey
+from edge_agent.to_hl7_status import result_status
 
 # LIS02-A2 R.9 "R" says "sent before"; the first sending of the same final result said "F".
 _RESENT, _FINAL = "R", "F"
@@ -38,8 +39,10 @@ class KeyRing:
         self._volatile = volatile
         self._seen: Counter[bytes] = Counter()
 
-    def key(self, specimen: Specimen, observation: Observation) -> ObservationKey:
-        digest = observation_digest(self._analyser, specimen, _without(observation, self._volatile))
+    def key(self, specimen: Specimen, observation: Observation, report_type: str = "") -> ObservationKey:
+        """``report_type``: the order's O.26, which decides the status where the result has none of its own."""
+        steady = _without(observation, self._volatile)
+        digest = observation_digest(self._analyser, specimen, steady, "" if "status" in self._volatile else report_type)
         occurrence = self._seen[digest]
         self._seen[digest] += 1
         return ObservationKey(digest, occurrence)
@@ -49,7 +52,7 @@ class KeyRing:
         return "time" not in self._volatile and timed_to_the_minute(observation)
 
 
-def observation_digest(analyser: str, specimen: Specimen, observation: Observation) -> bytes:
+def observation_digest(analyser: str, specimen: Specimen, observation: Observation, report_type: str = "") -> bytes:
     """SHA-256 over the identity's fields, each with its length in front so that no two sets of fields run together."""
     status = _FINAL if observation.status == _RESENT or observation.resend else observation.status
     graphic = observation.graphic.data if observation.graphic else ""
@@ -65,6 +68,7 @@ def observation_digest(analyser: str, specimen: Specimen, observation: Observati
             observation.range,
             *_counted(observation.flags),
             status,
+            result_status(status, report_type, ""),  # preliminary by its order and final later: not a repeat
             observation.run,
             observation.completed,
             observation.no_result,

@@ -126,8 +126,11 @@ def _content(raw: bytes) -> bytes:
 def _specimen(specimen: Specimen, report: Report, coding: Coding, policy: Policy, ring: KeyRing) -> PlannedSpecimen:
     hold = next(iter((*report.holds, *specimen.holds, *_shape(specimen, policy))), None)
     planned = tuple(
-        PlannedObservation(o, ring.key(specimen, o), ring.timed(o), _observation_hold(o, specimen, coding, policy))
-        for o in specimen.observations()
+        PlannedObservation(
+            o, ring.key(specimen, o, order.report_type), ring.timed(o), _observation_hold(o, specimen, coding, policy)
+        )
+        for order in specimen.orders
+        for o in order.observations
     )
     return PlannedSpecimen(specimen, report, _route(specimen.role, policy), planned, hold)
 

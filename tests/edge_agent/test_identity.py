@@ -98,3 +98,12 @@ def test_the_order_of_messages_is_kept_per_specimen_and_analyser() -> None:
 )
 def test_only_a_time_to_the_minute_tells_a_resend_from_a_new_measurement(text: str, timed: bool) -> None:
     assert timed_to_the_minute(replace(GLUCOSE, completed=text)) is timed
+
+
+def test_a_result_that_was_preliminary_by_its_order_is_another_one_when_the_order_is_final() -> None:
+    ring = KeyRing("an1")
+    silent = replace(GLUCOSE, status="")
+    preliminary, final = ring.key(SPECIMEN, silent, "P"), ring.key(SPECIMEN, silent, "F")
+    assert preliminary.digest != final.digest
+    assert ring.key(SPECIMEN, GLUCOSE, "P").digest != ring.key(SPECIMEN, GLUCOSE, "F").digest
+    assert ring.key(SPECIMEN, replace(GLUCOSE, status="R"), "F").digest == ring.key(SPECIMEN, GLUCOSE, "F").digest

@@ -112,7 +112,7 @@ def first_publications(filings: list[Filing]) -> list[int]:
 
 
 def in_two_lanes(sequence: list[int]) -> bool:
-    """Ascending; after an outage, the backlog ascending and beside it what came since ascending (half the slots each)."""
+    """Ascending; after an outage the backlog ascending, and beside it what came since (half the slots each)."""
     return any(
         ascending([n for n in sequence if n <= newest]) and ascending([n for n in sequence if n > newest])
         for newest in sequence
