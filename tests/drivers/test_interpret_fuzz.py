@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.canonical import Report
-from drivers.protocols.lis02 import Message
+from drivers.protocols.lis02 import Message, Record
 from drivers.sdk import Device, load
 
 DEVICES = [load(name) for name in ("lis02_generic", "sysmex_xn", "cepheid_genexpert", "horiba_yumizen")]
@@ -37,9 +37,20 @@ def accounted_for(message: Message, report: Report) -> None:
     for record in message.records:
         if record.type == "R":
             assert record.index in there | shown
-    if any(r.undecodable and not r.raw.lstrip().upper().startswith(b"L|") for r in message.records):
+    if any(r.undecodable and bears_on_a_result(message, r) for r in message.records):
         holds = [h.code for h in report.holds] + [h.code for s in report.specimens for h in s.holds]
         assert "undecodable" in holds
+
+
+def bears_on_a_result(message: Message, record: Record) -> bool:
+    """Not an L, and not a remark on a patient of whom nothing more is said."""
+    letter = record.raw.lstrip().upper()[:2]
+    if letter == b"L|":
+        return False
+    behind = (r.type for r in message.records[record.index + 1 :])
+    first = next((kind for kind in behind if kind not in ("C", "M")), "L")
+    before = [r.type for r in message.records[: record.index] if r.type in ("P", "O", "R", "?", "Q")]
+    return letter not in (b"C|", b"M|") or not (before and before[-1] == "P" and first in ("P", "L", "H"))
 
 
 def results_keep_their_specimen(message: Message, report: Report) -> None:
