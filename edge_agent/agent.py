@@ -17,7 +17,6 @@ from drivers.sdk import Device
 from edge_agent.clock import Clock, SystemClock
 from edge_agent.control import ControlServer, socket_path
 from edge_agent.converter import Converter, Reader
-from edge_agent.errors import DataDirError
 from edge_agent.links import Links
 from edge_agent.monitor.alarms import Alarms
 from edge_agent.monitor.health import HealthReporter
@@ -75,12 +74,7 @@ class Agent:
 
     def _open_store(self) -> Store:
         limits = self._settings.store
-        try:
-            return Store.open(
-                self._data_dir, self._clock, reserve_mb=limits.reserve_mb, low_water_mb=limits.low_water_mb
-            )
-        except OSError as error:
-            raise DataDirError(self._data_dir, error.strerror or type(error).__name__) from error
+        return Store.open(self._data_dir, self._clock, reserve_mb=limits.reserve_mb, low_water_mb=limits.low_water_mb)
 
     async def _serve(self, store: StoreThread, loop: asyncio.AbstractEventLoop) -> int:
         await asyncio.wrap_future(store.later(lambda s: s.close_orphans()))

@@ -2,7 +2,6 @@
 
 AgentError                 one sentence, a code, a next action
 ├── ConfigurationError     every mistake of a configuration at once (exit 78)
-├── DataDirError           the data directory cannot be made or opened
 ├── NotRunningError        no agent answers on the control socket
 └── UnknownIdError         no message, transmission or specimen has this id
 """
@@ -43,15 +42,6 @@ class ConfigurationError(AgentError):
             f"The configuration has {count}.", code="configuration", action="Correct the lines above, then run `check`."
         )
         self.problems = tuple(problems)
-
-
-class DataDirError(AgentError):
-    def __init__(self, data_dir: Path, why: str) -> None:
-        super().__init__(
-            f"The data directory {data_dir} cannot be used: {why}.",
-            code="data-dir",
-            action="Make it and give it to the agent's user, or name another as agent.data_dir.",
-        )
 
 
 class NotRunningError(AgentError):

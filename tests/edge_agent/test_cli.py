@@ -239,7 +239,7 @@ def test_the_agent_itself_says_that_its_data_directory_cannot_be_made(tmp_path: 
     done = process("run", "--config", path)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
-    assert f"The data directory {tmp_path / 'file/data'} cannot be used: Not a directory. [data-dir]" in done.stderr
+    assert "The data directory cannot be used: Not a directory. [store-directory]" in done.stderr
 
 
 # As a process
