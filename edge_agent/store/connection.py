@@ -82,8 +82,8 @@ class Database:
         self._connect()
 
     def _connect(self) -> None:
-        self._connection = connect(self.path)
         try:
+            self._connection = connect(self.path)
             self._set_up()
         except sqlite3.DatabaseError as error:
             self.close_untouched()

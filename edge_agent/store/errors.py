@@ -2,6 +2,7 @@
 
 StoreError
 ├── OpenError                  the store cannot be used at all: the agent does not start
+│   ├── DirectoryError         the data directory cannot be made or written
 │   ├── StoreLockedError       another agent owns this data directory
 │   ├── StoreCorruptError      the database fails its check
 │   ├── StoreTooNewError       a newer version of the agent wrote it
@@ -24,6 +25,15 @@ class StoreError(AgentError):
 
 class OpenError(StoreError):
     """The store was not opened. Nothing was changed on disk."""
+
+
+class DirectoryError(OpenError):
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            f"The data directory cannot be used: {why}.",
+            code="store-directory",
+            action="Check data_dir and who owns it; the agent needs to write there.",
+        )
 
 
 class StoreLockedError(OpenError):

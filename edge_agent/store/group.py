@@ -4,6 +4,7 @@ Promised: a job's outcome is made after the COMMIT that covers it; a job that ra
 error no job of the group succeeds and no receipt exists. Not promised: that the failed group left nothing on the disk.
 """
 
+import sqlite3
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -45,6 +46,8 @@ def run_group(database: Database, store: S, jobs: Iterable[Callable[[S], Any]]) 
         proof = database.commit()
     except StorageFailedError as error:
         return [Outcome(error=error)] * taken
+    except sqlite3.Error as error:  # of the group's own statements, whatever its kind
+        return [Outcome(error=database.fail(error))] * taken
     except BaseException:
         database.rollback()
         raise

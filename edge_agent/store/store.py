@@ -8,6 +8,7 @@ The parts are written by noun: intake, conversion, held, outbox, delivery, audit
 of its own or, inside ``group``, part of one COMMIT.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from edge_agent.store.conversion import Conversion
 from edge_agent.store.delivery import Delivery
 from edge_agent.store.directory import DirectoryLock, database_files, prepare, put_back, refuse_unsafe
 from edge_agent.store.disk import MB, Disk
-from edge_agent.store.errors import StorageFailedError, StoreCorruptError
+from edge_agent.store.errors import DirectoryError, OpenError, StorageFailedError, StoreCorruptError
 from edge_agent.store.group import Outcome, run_group
 from edge_agent.store.held import Held
 from edge_agent.store.identity import Former, Identity, random_identity
@@ -55,12 +56,11 @@ class Store(Intake, Conversion, Held, Outbox, Delivery, Audit, Retention):
     ) -> "Store":
         """Lock, open, check, migrate, recognise.
 
-        Raises OpenError (StoreLockedError, StoreCorruptError, StoreTooNewError, UnsafeFilesystemError,
+        Raises OpenError (DirectoryError, StoreLockedError, StoreCorruptError, StoreTooNewError, UnsafeFilesystemError,
         UnsafeSettingsError) with the files as they were found, or StorageFailedError. ``allow_unsafe`` takes any file
         system (tests in memory).
         """
-        prepare(data_dir)
-        lock = DirectoryLock(data_dir)
+        lock = _lock(data_dir)
         database = Database(data_dir, clock, synchronous=synchronous)
         try:
             if not allow_unsafe:
@@ -116,8 +116,15 @@ class Store(Intake, Conversion, Held, Outbox, Delivery, Audit, Retention):
             self._disk.release()
         self._database.reopen()
         if "CORRUPT" in why or "NOTADB" in why:
-            schema.check(self._database)
+            self._check_again(why)
         self.prove()
+
+    def _check_again(self, why: str) -> None:
+        try:
+            schema.check(self._database)
+        except OpenError:
+            self._database.broken = why
+            raise
 
     def prove(self) -> None:
         """One durable write."""
@@ -136,6 +143,15 @@ class Store(Intake, Conversion, Held, Outbox, Delivery, Audit, Retention):
 
     def restore_reserve(self) -> bool:
         return self._disk.restore()
+
+
+def _lock(data_dir: Path) -> DirectoryLock:
+    """Before anything else is touched."""
+    try:
+        prepare(data_dir)
+        return DirectoryLock(data_dir)
+    except OSError as error:
+        raise DirectoryError(os.strerror(error.errno or 0)) from error
 
 
 def _start(database: Database, new_identity: Callable[[], str]) -> Identity:

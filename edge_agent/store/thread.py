@@ -7,6 +7,7 @@ then ``failed`` says why. Not promised: that a single ``later`` job longer than 
 """
 
 import logging
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -132,7 +133,7 @@ class StoreThread:
         outcomes = run_group(store.database, store, self._jobs(taken))
         if store.broken:
             # No receipt exists for any of them. What was not begun is refused in the next turn, at once.
-            self._fail(store.broken)
+            self._fail(StorageFailedError(store.broken).sentence)
         for waiting, outcome in zip(taken, outcomes, strict=True):
             waiting.resolve(outcome)
 
@@ -151,11 +152,11 @@ class StoreThread:
         taken.append(waiting)
         return waiting.job
 
-    def _fail(self, why: str) -> None:
+    def _fail(self, sentence: str) -> None:
         if self._failed is None:
-            log.error("Storage failed: %s. Nothing is acknowledged until it works again.", why)
+            log.error("%s Nothing is acknowledged until storage works again.", sentence)
             self._retry_s = RETRY_FIRST_S
-        self._failed = StorageFailedError(why).sentence
+        self._failed = sentence
         self._retry_at = monotonic() + self._retry_s
         self._retry_s = min(self._retry_s * 2, RETRY_MAX_S)
 
@@ -166,7 +167,10 @@ class StoreThread:
         try:
             store.reopen()
         except StoreError as error:
-            self._fail(store.broken or error.sentence)
+            self._fail(error.sentence)
+            return False
+        except OSError as error:
+            self._fail(StorageFailedError(os.strerror(error.errno or 0)).sentence)
             return False
         log.warning("Storage works again.")
         self._failed = None

@@ -12,6 +12,7 @@ from store_helpers import frame, queued, source
 from edge_agent.store.connection import APPLICATION_ID
 from edge_agent.store.directory import database_files, refuse_unsafe
 from edge_agent.store.errors import (
+    DirectoryError,
     OpenError,
     StoreCorruptError,
     StoreLockedError,
@@ -61,6 +62,13 @@ def test_a_commit_that_is_not_synced_is_found_at_start(open_store):
     with pytest.raises(UnsafeSettingsError) as refused:
         open_store(synchronous="NORMAL")
     assert "synchronous = 1 where FULL" in refused.value.sentence
+
+
+def test_a_data_directory_that_cannot_be_made_is_said_in_a_sentence(open_store, data_dir):
+    data_dir.write_text("a file where the directory should be")
+    with pytest.raises(DirectoryError) as refused:
+        open_store()
+    assert refused.value.sentence.startswith("The data directory cannot be used: ")
 
 
 def test_a_second_agent_is_told_in_one_sentence(open_store):

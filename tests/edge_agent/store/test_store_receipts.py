@@ -8,7 +8,8 @@ from store_faults import Faults, intercept
 from store_helpers import frame, ids, queued, received, source
 
 import edge_agent.store
-from edge_agent.store.errors import NotCommittedError, StorageFailedError, UnknownRowError
+from edge_agent.store import schema
+from edge_agent.store.errors import NotCommittedError, StorageFailedError, StoreCorruptError, UnknownRowError
 from edge_agent.store.receipt import Promise, Stored
 
 ROOT = Path(edge_agent.store.__file__).parents[2]
@@ -130,6 +131,28 @@ def test_a_storage_error_anywhere_fails_the_whole_group(open_store, faults, begi
         store.append(number, [frame()])  # and everything after it, until a new connection has proved itself
     store.reopen()
     assert store.transmission(number).chunks == ()
+    assert store.append(number, [frame()]).chunks == 1
+
+
+def test_after_a_report_of_damage_the_whole_database_is_checked_before_it_is_used_again(
+    open_store, faults, monkeypatch
+):
+    store = open_store()
+    number = store.open_transmission(source())
+    faults.arm("INSERT INTO chunk", code="SQLITE_CORRUPT")
+    store.group([appending(number)])
+
+    def damaged(_database):
+        raise StoreCorruptError("page 7")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "check", damaged)
+        for _ in range(2):  # and it stays unusable
+            with pytest.raises(StoreCorruptError):
+                store.reopen()
+            with pytest.raises(StorageFailedError):
+                store.append(number, [frame()])
+    store.reopen()
     assert store.append(number, [frame()]).chunks == 1
 
 

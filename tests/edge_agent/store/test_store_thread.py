@@ -169,6 +169,24 @@ def test_while_storage_does_not_work_every_job_is_refused_at_once_and_a_sentence
     assert _until_it_works(stores) is None  # without anybody asking
 
 
+def test_a_database_that_is_taken_away_is_never_replaced_by_an_empty_one(stores, faults, data_dir):
+    number = stores.urgent(lambda s: s.append(s.open_transmission(source()), [frame()])).result(WAIT).transmission
+    (data_dir / "agent.db").rename(data_dir / "away")
+    faults.arm("COMMIT")
+    with pytest.raises(StorageFailedError):
+        stores.urgent(lambda s: s.append(number, [frame()])).result(WAIT)
+    tried = threading.Event()
+    for _ in range(100):
+        if "gone" in (stores.failed or ""):
+            break
+        tried.wait(0.01)
+    assert "the database file is gone" in (stores.failed or "")
+    assert not (data_dir / "agent.db").exists()
+    (data_dir / "away").rename(data_dir / "agent.db")
+    assert _until_it_works(stores) is None
+    assert stores.later(lambda s: len(s.transmission(number).chunks)).result(WAIT) == 1
+
+
 def test_starting_raises_what_opening_raised(open_store, stores):
     second = StoreThread(open_store)
     with pytest.raises(StoreLockedError):
