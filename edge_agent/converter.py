@@ -32,6 +32,7 @@ T = TypeVar("T")
 OnAlarm = Callable[[str, str, Mapping[str, str]], object]
 
 RETRY_S = 2.0
+MOST_BROKEN = 256  # a line that babbles makes many: the one that matters must not hide behind them
 _ANSWER_S = 60.0
 # What a defect in our own code raises. It costs the one message; the bytes stay for the fix.
 _DEFECTS = (
@@ -167,10 +168,10 @@ class Converter:
     def _completes(self, planned: Plan, reader: Reader) -> tuple[int, ...]:
         """Interrupted transmissions whose rest this complete one brought."""
         transmission = planned.transmission
-        if transmission.state is not TransmissionState.COMPLETE:
+        if transmission.state is not TransmissionState.COMPLETE or not planned.named:
             return ()
         analyser = transmission.source.analyser
-        broken = self._ask(lambda s: s.interrupted(analyser))
+        broken = self._ask(lambda s: s.interrupted(analyser, MOST_BROKEN))
         keys, specimens = set(planned.keys()), planned.named
         return tuple(t.id for t in broken if t.id < transmission.id and self._covered(t, reader, keys, specimens))
 
@@ -178,7 +179,7 @@ class Converter:
         self, broken: Transmission, reader: Reader, keys: set[ObservationKey], specimens: frozenset[str]
     ) -> bool:
         if not broken.text():
-            return False
+            return True  # not one frame got through then; a whole message has since
         whole = plan(broken, reader.device, reader.policy, everything=True)
         saved = plan(broken, reader.device, reader.policy)
         wanted, named = set(whole.keys()), whole.named

@@ -185,7 +185,7 @@ class Session:
                 await self._intake.flush(now)
             else:
                 self._idle_line.was_noisy()
-                await self._intake.close(TransmissionEvent.BROKEN, "idle")
+                await self._intake.close(TransmissionEvent.ENDED, "idle")
 
     # events
 
@@ -230,9 +230,10 @@ class Session:
                 await self._on_closed(event)
 
     async def _on_opened(self) -> None:
-        self._open = True
+        was_open, self._open = self._open, True
         if self._intake.transmission is None and self._idle_line.deserves_its_own(self._intake.evidence):
-            await self._intake.close(TransmissionEvent.BROKEN, "idle")
+            event = TransmissionEvent.BROKEN if was_open else TransmissionEvent.ENDED
+            await self._intake.close(event, "enq" if was_open else "idle")
 
     async def _on_frame(self, frame: FrameReceived) -> None:
         """Store, then acknowledge."""
@@ -320,7 +321,10 @@ class Session:
         self._receiver.link_lost()
         while (event := self._receiver.next_event(self._clock.monotonic())) is not None:
             self._left_over(event)
-        await self._interrupt(reason)
+        if self.receiving:
+            await self._interrupt(reason)
+        else:  # bytes outside any session are shown as such; no message was broken off
+            await self._intake.close(TransmissionEvent.ENDED, reason)
         await self._connection.close()
 
     def _left_over(self, event: Event) -> None:
