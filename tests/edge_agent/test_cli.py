@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -13,8 +14,10 @@ from typing import Any
 import click
 import pytest
 from click.testing import CliRunner, Result
+from support_conversion import until
 from support_gateway import CONFIG, Gateway, gateway
 from support_pipeline import records
+from support_ports import free_port
 
 from edge_agent.cli.main import main
 from edge_agent.version import __version__
@@ -278,3 +281,34 @@ def test_a_second_agent_on_the_same_data_says_so(made: Gateway) -> None:
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert "[store-locked]" in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_agent_runs_answers_and_stops_with_0_when_it_is_told_to(tmp_path: Path, number: signal.Signals) -> None:
+    """No broker is there: results would wait, and the agent runs all the same."""
+    path = tmp_path / "edge-agent.toml"
+    text = CONFIG.replace(":5600", f":{free_port()}").replace(":1883", f":{free_port()}")
+    path.write_text(text, encoding="utf-8")
+    with (tmp_path / "log").open("wb") as log:
+        agent = subprocess.Popen(
+            [sys.executable, "-W", "error", "-m", "edge_agent", "run", "--config", str(path)],
+            cwd=ROOT,
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        until(
+            lambda: (
+                (tmp_path / "data" / "control.sock").exists() and "an1" in edge_agent("status", "--config", path).output
+            )
+        )
+        assert edge_agent("queue", "--config", path).exit_code == 0
+        agent.send_signal(number)
+        assert agent.wait(20) == 0
+    finally:
+        agent.kill()
+        agent.wait(20)
+    assert not (tmp_path / "data" / "control.sock").exists()
+    said = (tmp_path / "log").read_text(encoding="utf-8")
+    assert "Traceback" not in said
+    assert said.splitlines()[-1].endswith("Stopped.")
