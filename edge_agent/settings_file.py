@@ -7,6 +7,7 @@ file is never half used: ``load`` returns a complete ``Settings`` or raises ``Co
 import os
 import tomllib
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
 from ipaddress import ip_network
 from pathlib import Path
@@ -17,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 from edge_agent.errors import ConfigurationError, Problem
 from edge_agent.settings import AnalyserTable, Consumers, LinkTable, Settings
 from edge_agent.settings_lines import LineIndex
+from edge_agent.settings_rest import rest
 
 DEFAULT_PATH = Path("/etc/edge-agent/edge-agent.toml")
 
@@ -38,8 +40,24 @@ def find(path: Path | None) -> Path:
     return Path(os.environ.get("EDGE_AGENT_CONFIG") or DEFAULT_PATH)
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A file as far as it can be read. ``settings`` leaves out what is wrong; None when too little is left."""
+
+    settings: Settings | None
+    problems: tuple[Problem, ...]
+
+
 def load(path: Path) -> Settings:
-    """Read and check a file. Raises ConfigurationError naming every mistake with its line."""
+    """Read and check a file. Raises ConfigurationError naming every mistake in it with its line."""
+    reading = read(path)
+    if reading.settings is None or reading.problems:
+        raise ConfigurationError(reading.problems)
+    return reading.settings
+
+
+def read(path: Path) -> Reading:
+    """Read a file and note its mistakes. Raises ConfigurationError when it cannot be read at all."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -52,12 +70,12 @@ def load(path: Path) -> Settings:
     try:
         settings = Settings.model_validate(raw)
     except ValidationError as error:
-        problems = [_problem(path, lines, raw, dict(item)) for item in error.errors()]
-        raise ConfigurationError(sorted(problems, key=lambda p: p.line)) from error
-    problems = list(_across(path, lines, settings))
-    if problems:
-        raise ConfigurationError(problems)
-    return settings
+        errors = [dict(item) for item in error.errors()]
+        problems = [_problem(path, lines, raw, item) for item in errors]
+        left = rest(raw, [(_location(item), item["type"] == "value_error") for item in errors])
+        across = [] if left is None else list(_across(path, lines, left))
+        return Reading(left, tuple(sorted([*problems, *across], key=lambda p: p.line)))
+    return Reading(settings, tuple(_across(path, lines, settings)))
 
 
 def resolve(config: Path, name: str) -> Path:
@@ -91,8 +109,13 @@ def _shared_listeners(path: Path, lines: LineIndex, analysers: Sequence[Analyser
             for taken_url, taken_peer, other in taken
             if taken_url == url and _overlap(peer, taken_peer)
         ]
-        for other in dict.fromkeys(rivals):
-            text = f"{other} has the same port and peer; analysers on one port need different peers"
+        texts = [
+            f"{other} has the same port and peer; analysers on one port need different peers"
+            for other in dict.fromkeys(rivals)
+        ]
+        if len(set(analyser.transports())) < len(analyser.transports()):
+            texts.append("two links use the same port")
+        for text in texts:
             yield Problem(path, lines.line(f"analyser.{index}.transport"), f"analyser.{analyser.id}.transport", text)
         taken += mine
 
@@ -106,12 +129,16 @@ def _overlap(one: str, other: str) -> bool:
 
 
 def _problem(path: Path, lines: LineIndex, raw: dict[str, Any], error: dict[str, Any]) -> Problem:
-    location = [part for part in error["loc"] if part not in ("Consumers", "constrained-str")]
+    location = _location(error)
     text = _sentence(error)
     if error["type"] == "extra_forbidden":
         text = _unknown_key(location)
     dotted = ".".join(str(part) for part in location)
     return Problem(path, lines.line(dotted), _shown(raw, location), text)
+
+
+def _location(error: dict[str, Any]) -> list[str | int]:
+    return [part for part in error["loc"] if part not in ("Consumers", "constrained-str")]
 
 
 def _sentence(error: dict[str, Any]) -> str:

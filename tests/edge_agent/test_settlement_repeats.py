@@ -1,7 +1,10 @@
 """What becomes of results an analyser sends again (design invariant 3)."""
 
+from collections import Counter
 from datetime import timedelta
 
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from judge.verdict import judge
 from support_pipeline import GENERIC, Memory, device, notes, payloads, policy, records, segments, states, transmission
 
@@ -224,3 +227,27 @@ def test_results_of_two_specimens_are_settled_apart() -> None:
     made = memory.settle(transmission(two, id=2))
     assert states(made) == [["duplicate"], ["converted"]]
     assert len(made.replays) == 1  # the first specimen came again in full, whatever came beside it
+
+
+# Any history
+
+contents = st.sampled_from(["140", "141", "142"])
+histories = st.lists(st.lists(contents, max_size=4), max_size=6)
+
+
+@given(histories)
+@example([["140", "140"], ["140"], ["140", "140", "140"]])
+@example([["140"], ["141"], ["140", "141"]])
+@settings(max_examples=80, deadline=None)
+def test_of_each_content_as_many_go_out_as_one_transmission_ever_brought(history: list[list[str]]) -> None:
+    """None lost, none doubled: a content that came twice at most in one transmission goes out twice in all."""
+    memory, published = Memory(), Counter[str]()
+    for number, brought in enumerate(history, start=1):
+        lines = [NA.replace("140", value) for value in brought]
+        made = memory.settle(transmission(sent(*lines), id=number, after=number * ONE_DAY))
+        published.update(value for _, value in carried(made))
+        assert len(states(made)[0] if made.groups else []) == len(brought)
+    expected: Counter[str] = Counter()
+    for brought in history:
+        expected |= Counter(brought)
+    assert published == expected

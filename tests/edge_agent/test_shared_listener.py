@@ -129,6 +129,19 @@ def test_the_port_going_down_is_told_to_everybody_also_to_who_comes_later() -> N
     run(main())
 
 
+def test_an_analyser_whose_two_links_are_one_port_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "edge-agent.toml"
+    link = '{ role = "ROLE", transport = "tcp-server://127.0.0.1:5600" }'
+    links = f"links = [{link.replace('ROLE', 'results')}, {link.replace('ROLE', 'orders')}]"
+    analyser = f'[[analyser]]\nid = "one"\nprofile = "lis02_generic"\n{links}\n'
+    path.write_text(CONFIG.partition("[[analyser]]")[0] + analyser, encoding="utf-8")
+    with pytest.raises(ConfigurationError) as caught:
+        load(path)
+    assert [p.text for p in caught.value.problems] == ["two links use the same port"]
+    path.write_text(path.read_text().replace(":5600", ":5601", 1), encoding="utf-8")
+    assert len(load(path).analyser[0].transports()) == 2
+
+
 @pytest.mark.parametrize(
     ("one", "two", "refused"),
     [
