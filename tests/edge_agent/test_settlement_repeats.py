@@ -6,11 +6,23 @@ from datetime import timedelta
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from judge.verdict import judge
-from support_pipeline import GENERIC, Memory, device, notes, payloads, policy, records, segments, states, transmission
+from support_pipeline import (
+    GENERIC,
+    Memory,
+    device,
+    notes,
+    payloads,
+    policy,
+    records,
+    segments,
+    source,
+    states,
+    transmission,
+)
 
 from drivers.sdk import Device
 from edge_agent.states import MessageState
-from edge_agent.store.rows import Settlement
+from edge_agent.store.rows import Route, Settlement
 
 HEADER = r"H|\^&|||BENCH-7|||||||P|LIS02-A2|20240612120000"
 PATIENT = "P|1||P-1017"
@@ -227,6 +239,18 @@ def test_results_of_two_specimens_are_settled_apart() -> None:
     made = memory.settle(transmission(two, id=2))
     assert states(made) == [["duplicate"], ["converted"]]
     assert len(made.replays) == 1  # the first specimen came again in full, whatever came beside it
+
+
+def test_what_was_sent_in_validation_is_new_in_production() -> None:
+    """Otherwise nothing a laboratory tried out could ever be filed, however often the analyser sent it."""
+    memory = Memory(under=policy(mode="validation"))
+    tried = source(mode="validation")
+    memory.settle(transmission(sent(NA), of=tried))
+    assert states(memory.settle(transmission(sent(NA), id=2, of=tried))) == [["duplicate"]]
+    memory.policy = policy(mode="production")
+    made = memory.settle(transmission(sent(NA), id=3))
+    assert [m.route for m in made.groups[0].messages] == [Route.RESULT]
+    assert states(memory.settle(transmission(sent(NA), id=4))) == [["duplicate"]]
 
 
 # Any history
