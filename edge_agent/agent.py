@@ -32,8 +32,10 @@ from edge_agent.questions import Questions
 from edge_agent.settings import AnalyserTable, Settings
 from edge_agent.settings_file import resolve
 from edge_agent.store.errors import StoreError
+from edge_agent.store.identity import Former
 from edge_agent.store.store import Store
 from edge_agent.store.thread import StoreThread
+from edge_agent.times import shown
 from edge_agent.version import __version__
 
 log = logging.getLogger(__name__)
@@ -77,11 +79,12 @@ class Agent:
         return Store.open(self._data_dir, self._clock, reserve_mb=limits.reserve_mb, low_water_mb=limits.low_water_mb)
 
     async def _serve(self, store: StoreThread, loop: asyncio.AbstractEventLoop) -> int:
-        await asyncio.wrap_future(store.later(lambda s: s.close_orphans()))
-        identity = await asyncio.wrap_future(store.later(lambda s: s.identity))
+        identity, former = await asyncio.wrap_future(store.later(_begin))
         pins = self._pins()
         readers = self._readers(pins)
         alarms = Alarms(self._clock)
+        if former is not None:
+            alarms.raise_("store-restored", reason=former.reason, since=shown(former.since) or "an unknown time")
         presence = Presence(__version__, alarms, self._info(identity, pins))
         publisher = Publisher(mqtt_options(self._path, self._settings), store, self._clock, self._rng, alarms, presence)
         converter = Converter(
@@ -182,3 +185,9 @@ class Agent:
             config_hash=hashlib.sha256(self._path.read_bytes()).hexdigest(),
             profiles=profiles,
         )
+
+
+def _begin(store: Store) -> tuple[str, Former | None]:
+    """What a dead agent left receiving is interrupted; then who this store is, and who it was."""
+    store.close_orphans()
+    return store.identity, store.former

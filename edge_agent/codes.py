@@ -298,6 +298,12 @@ _TABLE = (
         "Free space on the data volume.",
     ),
     Code(
+        "store-restored",
+        E,
+        "The store was restored, copied or begun anew ({reason}); results after {since} may be missing here.",
+        "Send the results since then again from the analysers; what was filed before is recognised.",
+    ),
+    Code(
         "audit-broken",
         E,
         "The audit chain does not verify from entry {entry}.",

@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import socket
+import stat
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,14 @@ class ControlServer:
         self._server = await asyncio.start_unix_server(self._serve, self._path, limit=_LONGEST_REQUEST)
         self._path.chmod(0o660)
         with contextlib.suppress(KeyError, PermissionError):
-            os.chown(self._path, -1, grp.getgrnam(GROUP).gr_gid)
+            self._let_in(grp.getgrnam(GROUP).gr_gid)
+
+    def _let_in(self, group: int) -> None:
+        """The group may use the socket and pass through its directory, not list it; every other file there is 0600."""
+        folder = self._path.parent
+        os.chown(self._path, -1, group)
+        os.chown(folder, -1, group)
+        folder.chmod(folder.stat().st_mode | stat.S_IXGRP)
 
     async def stop(self) -> None:
         if self._server is not None:
