@@ -18,7 +18,7 @@ from edge_agent.mqtt_options import mqtt_options
 from edge_agent.publisher.options import BrokerUrlError, broker
 from edge_agent.publisher.tls import CertificateFileError, context
 from edge_agent.settings import AnalyserTable, Settings
-from edge_agent.settings_file import resolve
+from edge_agent.settings_file import read, resolve
 from edge_agent.settings_lines import LineIndex
 from edge_agent.transport.errors import PortUrlError
 from edge_agent.transport.open import transport_for
@@ -38,14 +38,17 @@ class Preflight:
 
     def run(self) -> None:
         """Raises ConfigurationError naming every mistake."""
+        self.look()
+        if self.problems:
+            raise ConfigurationError(sorted(self.problems, key=lambda p: p.line))
+
+    def look(self) -> None:
         for index, analyser in enumerate(self._settings.analyser):
             self._profile(index, analyser)
             self._ports(index, analyser)
         self._specimen_id()
         self._data_dir()
         self._broker()
-        if self.problems:
-            raise ConfigurationError(sorted(self.problems, key=lambda p: p.line))
 
     def _profile(self, index: int, analyser: AnalyserTable) -> None:
         folder = resolve(self._path, self._settings.drivers.devices_dir)
@@ -121,6 +124,19 @@ def _unreadable(path: Path, key: str) -> str:
     if key == "key_file" and b"ENCRYPTED" in content:  # OpenSSL would ask for the pass phrase on the terminal and wait
         return f"{path} has a pass phrase, and nobody is there to type it when the agent starts"
     return ""
+
+
+def loaded(path: Path) -> Settings:
+    """The settings. If the file has a mistake, raises ConfigurationError naming also those that ``devices`` finds."""
+    reading = read(path)
+    if reading.settings is not None and not reading.problems:
+        return reading.settings
+    further: list[Problem] = []
+    if reading.settings is not None:
+        preflight = Preflight(path, reading.settings)
+        preflight.look()
+        further = preflight.problems
+    raise ConfigurationError(sorted([*reading.problems, *further], key=lambda p: p.line))
 
 
 def devices(path: Path, settings: Settings) -> dict[str, Device]:

@@ -21,6 +21,7 @@ from edge_agent.settings_lines import LineIndex
 from edge_agent.settings_rest import rest
 
 DEFAULT_PATH = Path("/etc/edge-agent/edge-agent.toml")
+_ROUNDS = 4
 
 _PLAIN_WORDS = {
     "string_pattern_mismatch": "must be 1 to 32 of a-z, 0-9 and -",
@@ -67,15 +68,22 @@ def read(path: Path) -> Reading:
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError([_syntax(path, text, error)]) from error
     lines = LineIndex(text)
-    try:
-        settings = Settings.model_validate(raw)
-    except ValidationError as error:
-        errors = [dict(item) for item in error.errors()]
-        problems = [_problem(path, lines, raw, item) for item in errors]
-        left = rest(raw, [(_location(item), item["type"] == "value_error") for item in errors])
-        across = [] if left is None else list(_across(path, lines, left))
-        return Reading(left, tuple(sorted([*problems, *across], key=lambda p: p.line)))
-    return Reading(settings, tuple(_across(path, lines, settings)))
+    settings, problems = _as_far_as_possible(path, lines, raw)
+    across = [] if settings is None else _across(path, lines, settings)
+    return Reading(settings, tuple(sorted([*problems, *across], key=lambda p: p.line)))
+
+
+def _as_far_as_possible(path: Path, lines: LineIndex, raw: dict[str, Any]) -> tuple[Settings | None, list[Problem]]:
+    """Some mistakes show only when others are out of the way, so it is looked at again without those found."""
+    left, problems = raw, dict[Problem, None]()
+    for _ in range(_ROUNDS):
+        try:
+            return Settings.model_validate(left), list(problems)
+        except ValidationError as error:
+            errors = [dict(item) for item in error.errors()]
+        problems |= dict.fromkeys(_problem(path, lines, raw, item) for item in errors)
+        left = rest(left, [(_location(item), item["type"] == "value_error") for item in errors])
+    return None, list(problems)
 
 
 def resolve(config: Path, name: str) -> Path:

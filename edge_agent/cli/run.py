@@ -9,9 +9,9 @@ from pathlib import Path
 import click
 
 from edge_agent.agent import Agent
-from edge_agent.cli.options import config_option, reading, settings
+from edge_agent.cli.options import config_option, config_path, reading
 from edge_agent.logs import set_up
-from edge_agent.preflight import examine
+from edge_agent.preflight import examine, loaded
 
 
 @click.command()
@@ -25,9 +25,10 @@ from edge_agent.preflight import examine
 )
 def run(config_: Path | None, log_level: str) -> None:
     """Run the agent until it is told to stop (SIGTERM or Ctrl-C)."""
-    path, loaded = settings(config_)
+    path = config_path(config_)
+    settings = loaded(path)
     set_up(getattr(logging, log_level.upper()))
-    agent = Agent.build(path, loaded)
+    agent = Agent.build(path, settings)
     sys.exit(asyncio.run(agent.run()))
 
 
@@ -35,8 +36,8 @@ def run(config_: Path | None, log_level: str) -> None:
 @reading
 def check(config_: Path | None, as_json: bool) -> None:
     """Check the configuration, profiles and certificates. Touches no port and not the store."""
-    path, loaded = settings(config_)
-    lines = examine(path, loaded)
+    path = config_path(config_)
+    lines = examine(path, loaded(path))
     if as_json:
         click.echo(json.dumps({"ok": True, "config": str(path), "facts": lines}, ensure_ascii=False, indent=2))
     else:

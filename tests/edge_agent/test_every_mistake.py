@@ -1,0 +1,95 @@
+"""One look at a configuration names every mistake in it: in keys, in tables, between tables, in profiles and ports."""
+
+from pathlib import Path
+
+import pytest
+
+from edge_agent.errors import ConfigurationError
+from edge_agent.preflight import loaded
+from edge_agent.settings_file import load
+
+EIGHT = """\
+[agent]
+site = "Seoul 01"
+gateway = "gw-01"
+
+[mqtt]
+urls = ["mqtt://127.0.0.1:1883"]
+ack_timeout = 5
+cert_file = "a.pem"
+
+[[analyser]]
+id = "xn1"
+profile = "sysmex_xm"
+transport = "tcp-serve://127.0.0.1:5600"
+
+[[analyser]]
+id = "xn1"
+profile = "sysmex_xn"
+transport = "tcp-server://0.0.0.0:5600"
+
+[site]
+specimen_id = "("
+"""
+GOOD = """\
+[agent]
+site = "seoul-01"
+gateway = "gw-01"
+
+[mqtt]
+urls = ["mqtt://127.0.0.1:1883"]
+"""
+
+
+def mistakes(path: Path) -> list[tuple[int, str]]:
+    with pytest.raises(ConfigurationError) as caught:
+        loaded(path)
+    return [(p.line, p.key) for p in caught.value.problems]
+
+
+def test_mistakes_of_every_kind_are_named_in_one_pass(tmp_path: Path) -> None:
+    path = tmp_path / "edge-agent.toml"
+    path.write_text(EIGHT, encoding="utf-8")
+    assert mistakes(path) == [
+        (2, "agent.site"),
+        (5, "mqtt"),  # cert_file without key_file
+        (7, "mqtt.ack_timeout"),
+        (12, "analyser.xn1.profile"),
+        (13, "analyser.xn1.transport"),
+        (15, "analyser.xn1"),  # beyond this machine without peer
+        (16, "analyser.xn1.id"),  # used twice
+        (21, "site.specimen_id"),
+    ]
+
+
+def test_without_the_second_look_half_of_them_would_wait_for_the_next_try(tmp_path: Path) -> None:
+    path = tmp_path / "edge-agent.toml"
+    path.write_text(EIGHT, encoding="utf-8")
+    with pytest.raises(ConfigurationError) as caught:
+        load(path)  # looks into the file alone
+    assert {p.key for p in caught.value.problems}.isdisjoint({"analyser.xn1.profile", "site.specimen_id"})
+
+
+def test_a_correct_file_is_simply_loaded(tmp_path: Path) -> None:
+    path = tmp_path / "edge-agent.toml"
+    path.write_text(GOOD, encoding="utf-8")
+    assert loaded(path) == load(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("agent = 5\n[mqtt]\nurls = []\n", [(1, "agent"), (3, "mqtt.urls")]),
+        ("analyser = 5\n" + GOOD, [(1, "analyser")]),
+        ("analyser = [5]\n" + GOOD, [(1, "analyser.0")]),
+        (GOOD + "[analyser]\nid = 'xn1'\n", [(7, "analyser")]),
+        (GOOD + "[mqqt]\nx = 1\n", [(7, "mqqt")]),
+        (GOOD + "[mqtt.consumer]\nresult = 'I V D'\n", [(8, "mqtt.consumer.result")]),
+        (GOOD + "[[analyser]]\nlinks = [5]\n", [(7, "analyser.0.id"), (7, "analyser.0.profile")]),
+        ("", [(0, "agent"), (0, "mqtt")]),
+    ],
+)
+def test_a_file_of_another_shape_is_no_crash(tmp_path: Path, text: str, expected: list[tuple[int, str]]) -> None:
+    path = tmp_path / "edge-agent.toml"
+    path.write_text(text, encoding="utf-8")
+    assert set(expected) <= set(mistakes(path))
