@@ -9,6 +9,7 @@ import hashlib
 import logging
 import signal
 from collections.abc import Coroutine, Mapping
+from datetime import timedelta
 from pathlib import Path
 from random import Random, SystemRandom
 from typing import Any, Self
@@ -20,6 +21,7 @@ from edge_agent.converter import Converter, Reader
 from edge_agent.links import Links
 from edge_agent.monitor.alarms import Alarms
 from edge_agent.monitor.health import HealthReporter
+from edge_agent.monitor.housekeeping import Housekeeping
 from edge_agent.monitor.payloads import Info, ProfileInfo
 from edge_agent.monitor.presence import Presence
 from edge_agent.monitor.watch import Watch
@@ -98,6 +100,7 @@ class Agent:
         )
         watch = Watch(store, links.links, self._usual_gaps(pins), alarms, presence, self._clock)
         health = HealthReporter(store, self._data_dir, self._clock, alarms, presence)
+        housekeeping = Housekeeping(store, self._clock, alarms, timedelta(days=self._settings.store.retention_days))
         questions = Questions(
             self._settings,
             __version__,
@@ -119,6 +122,7 @@ class Agent:
         await watch.look()
         self._start(watch.run(), "watch")
         self._start(health.run(), "health")
+        self._start(housekeeping.run(), "housekeeping")
         self._start(links.run(), "links")
         presence.running()
         publisher.say_state()

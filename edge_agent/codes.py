@@ -138,12 +138,6 @@ _TABLE = (
     ),
     Code("implausible-time", W, "{analyser} sent an impossible time; it was left out.", "Set the analyser's clock."),
     Code(
-        "device-ambiguous",
-        E,
-        "A message came on a shared port and could belong to several analysers.",
-        "Give each analyser its own peer address.",
-    ),
-    Code(
         "not-configured",
         E,
         "Results of {analyser} wait: it is no longer configured.",
@@ -173,7 +167,7 @@ _TABLE = (
         "link-down",
         W,
         "{analyser} is not connected: {reason}",
-        "Check the cable, the analyser and its network settings.",
+        "Check the cable, the analyser and its network settings; where the port is missing or in use, transport.",
     ),
     Code(
         "frame-number",
@@ -205,7 +199,12 @@ _TABLE = (
         "{analyser} asked for an order nobody could answer.",
         "Enter the order at the analyser, or check the management system.",
     ),
-    Code("held", E, "{count} results of {analyser} are held.", "Open the list of held results and follow each reason."),
+    Code(
+        "held",
+        E,
+        "Results or messages of {analyser} are held ({count}).",
+        "See `edge-agent queue` and follow each reason.",
+    ),
     # Alarms: delivery
     Code(
         "broker-down", E, "The broker cannot be reached: {reason}", "Check network and broker. Results are safe here."
@@ -243,13 +242,13 @@ _TABLE = (
     Code(
         "rejected",
         E,
-        "The management system rejected {count} messages of {analyser}.",
+        "The management system rejected messages of {analyser} ({count}).",
         "Read the reason with `edge-agent queue --state rejected`; correct and retry.",
     ),
     Code(
         "blocked",
         E,
-        "{count} messages of {analyser} cannot pass the broker: {reason}",
+        "Messages of {analyser} cannot pass the broker ({count}): {reason}",
         "Raise the broker's limit or set the message aside.",
     ),
     Code(
@@ -315,6 +314,20 @@ _TABLE = (
 CODES: Mapping[str, Code] = {code.id: code for code in _TABLE}
 
 
+# Why a frame was refused, in a person's words (drivers/protocols/lis01_frames.py, lis01_numbers.py)
+REFUSALS: Mapping[str, str] = {
+    "checksum": "the checksum does not fit",
+    "no-checksum": "there is no checksum",
+    "trailer": "CR LF is missing at the end",
+    "restricted": "there are control characters inside",
+    "unfinished": "the end is missing",
+    "too-long": "longer than a frame may be",
+    "message-too-long": "the message is longer than one may be",
+    "frame-number": "the frame number is not the next one",
+    "frame-number-reused": "the frame number came twice, with other content",
+}
+
+
 class _Blank(dict[str, str]):
     def __missing__(self, key: str) -> str:
         return "?"
@@ -322,4 +335,7 @@ class _Blank(dict[str, str]):
 
 def sentence(code: str, params: Mapping[str, str]) -> str:
     """The code's sentence with its facts filled in; an unknown fact shows as "?". Actions have no facts to fill in."""
-    return CODES[code].sentence.format_map(_Blank(params))
+    facts = _Blank(params)
+    if code in ("frame-refused", "nak-limit") and "reason" in facts:
+        facts["reason"] = REFUSALS.get(facts["reason"], facts["reason"])
+    return CODES[code].sentence.format_map(facts)
