@@ -31,6 +31,8 @@ _PLAIN_WORDS = {
     "string_type": "must be text in quotes",
     "bool_type": "must be true or false",
     "list_type": "must be a list in [ ]",
+    "model_type": "must be a table",
+    "too_short": "must not be empty",
 }
 
 
@@ -155,6 +157,10 @@ def _sentence(error: dict[str, Any]) -> str:
         return str(error["ctx"]["error"])
     if kind == "literal_error":
         return f"must be {error['ctx']['expected']}"
+    if kind == "greater_than_equal":
+        return f"must be at least {error['ctx']['ge']}"
+    if kind == "less_than_equal":
+        return f"must be at most {error['ctx']['le']}"
     return _PLAIN_WORDS.get(kind, str(error["msg"]))
 
 

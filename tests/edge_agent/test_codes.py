@@ -1,10 +1,12 @@
 """What people are told."""
 
 import re
+from pathlib import Path
 
 import pytest
 
-from edge_agent.codes import CODES, sentence
+from drivers.protocols import lis01
+from edge_agent.codes import CODES, REFUSALS, sentence
 
 
 @pytest.mark.parametrize("code", CODES.values(), ids=lambda c: c.id)
@@ -23,3 +25,19 @@ def test_a_sentence_can_never_name_a_patient_or_a_specimen(code) -> None:
 
 def test_facts_are_filled_in_and_a_missing_one_shows_as_a_question_mark() -> None:
     assert sentence("link-down", {"analyser": "xn1"}) == "xn1 is not connected: ?"
+
+
+def test_why_a_frame_was_refused_is_said_in_words() -> None:
+    said = sentence("frame-refused", {"analyser": "xn1", "reason": "restricted"})
+    assert said == "xn1 sent frames that were refused: there are control characters inside."
+    assert sentence("nak-limit", {"analyser": "xn1", "count": "6", "reason": "new-word"}).endswith("refused: new-word.")
+    assert sentence("nak-limit", {}) == "? had ? frames in a row refused: ?."
+
+
+def test_every_reason_the_link_layer_knows_has_words() -> None:
+    sources = Path(lis01.__file__).parent.glob("lis01*.py")
+    text = "\n".join(path.read_text(encoding="utf-8") for path in sources)
+    said = set(re.findall(r'DAMAGED, "([a-z-]+)"', text)) | set(re.findall(r'return "([a-z-]+)"', text))
+    said |= set(re.findall(r'_missing = "([a-z-]+)"', text)) | set(re.findall(r'reason: str = "([a-z-]+)"', text))
+    assert {"checksum", "trailer", "restricted", "message-too-long"} <= said
+    assert said - {"not-ready"} <= set(REFUSALS)

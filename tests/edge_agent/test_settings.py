@@ -94,7 +94,7 @@ def test_the_shipped_file_shows_every_key_at_its_default() -> None:
             "agent.timezone",
             "'Seoul' is not a time zone such as Asia/Seoul",
         ),
-        ("[mqtt]", "[mqtt]\nwindow = 0", 6, "mqtt.window", "Input should be greater than or equal to 1"),
+        ("[mqtt]", "[mqtt]\nwindow = 0", 6, "mqtt.window", "must be at least 1"),
         ("[mqtt]", "[mqtt]\nwindow = '5'", 6, "mqtt.window", "must be a whole number"),
         ("[mqtt]", "[mqtt]\nconfirm = 'maybe'", 6, "mqtt.confirm", "must be 'application' or 'broker'"),
         ("[mqtt]", "[mqtt]\ncert_file = 'a'", 5, "mqtt", "cert_file and key_file belong together"),

@@ -95,7 +95,7 @@ def test_held_results_raise_an_alarm_that_goes_when_they_go(made: Bench) -> None
     scene.pass_on(made)
     scene.look()
     assert scene.up() == ["held", "unit-contradicts"]
-    assert scene.said("held") == "1 results of an1 are held."
+    assert scene.said("held") == "Results or messages of an1 are held (1)."
     assert (scene.told()["held"], scene.told()["failed"]) == (1, 0)
     made.readers["an1"] = reader(device(test=[]))
     made.release()

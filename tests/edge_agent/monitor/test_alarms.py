@@ -50,7 +50,7 @@ def test_the_time_it_began_stays_while_its_facts_change(clock: Steps) -> None:
     alarms.raise_("rejected", "xn1", count="2")
     (alarm,) = alarms.active()
     assert alarm.since == datetime(2024, 3, 1, tzinfo=UTC)
-    assert alarm.sentence == "The management system rejected 2 messages of xn1."
+    assert alarm.sentence == "The management system rejected messages of xn1 (2)."
     assert alarm.action.startswith("Read the reason")
 
 
