@@ -33,6 +33,7 @@ _MOST_TRANSMISSIONS = 20
 _WAITING = (ItemState.HELD, ItemState.FAILED)
 _STATES = (None, *MessageState, *_WAITING)
 _MOST_HELD = 10_000  # looked through for one of the two states
+_SOME_HELD = 1000  # looked through for results that should be seen first
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,8 +187,9 @@ def _queue(store: Store, state: str | None, analyser: str | None, limit: int) ->
     messages = store.messages(states=states, analyser=analyser, limit=limit) if states else []
     held: list[Group] = []
     if state is None or state in _WAITING:
-        held = store.held(analyser=analyser, limit=limit if state is None else _MOST_HELD)
+        held = store.held(analyser=analyser, limit=_SOME_HELD if state is None else _MOST_HELD)
     lines = [line for group in held for line in _held(group) if state in (None, line["state"])]
+    lines.sort(key=lambda line: line["results"] == 0)  # a line that babbled must not push a result out of sight
     return {"messages": [_waiting(m) for m in messages], "held": lines[:limit]}
 
 

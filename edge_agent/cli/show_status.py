@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 Answer = Mapping[str, Any]
+_NAMED = 4  # transmissions named in one line; --json names all
 
 
 def text(answer: Answer) -> str:
@@ -27,7 +28,7 @@ def queue_text(answer: Answer, *, of_all: bool) -> str:
             "Held or failed",
             *table(
                 ("transmission", "analyser", "state", "results", "since", "reason", "next"),
-                [_held(h) for h in answer["held"]],
+                [_held(alike) for alike in _alike(answer["held"])],
             ),
         ]
     nothing = "Nothing waits: no message is under way, nothing is held." if of_all else "Nothing of this kind is there."
@@ -90,15 +91,26 @@ def _message(message: Answer) -> tuple[str, ...]:
     )
 
 
-def _held(group: Answer) -> tuple[str, ...]:
+def _alike(lines: Iterable[Answer]) -> list[list[Answer]]:
+    """What waits at one analyser for one reason: hundreds of times on a line that babbles."""
+    found: dict[tuple[str, ...], list[Answer]] = {}
+    for line in lines:
+        found.setdefault((line["analyser"], line["state"], line["sentence"]), []).append(line)
+    return list(found.values())
+
+
+def _held(alike: Sequence[Answer]) -> tuple[str, ...]:
+    first = alike[0]
+    named = list(dict.fromkeys(f"t{line['transmission']}" for line in alike))
+    more = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
     return (
-        f"t{group['transmission']}",
-        group["analyser"],
-        group["state"],
-        str(group["results"]),
-        group["since"],
-        f"{group['sentence']} [{group['code']}]",
-        group["action"],
+        ", ".join(named[:_NAMED]) + more,
+        first["analyser"],
+        first["state"],
+        str(sum(line["results"] for line in alike)),
+        first["since"],
+        f"{first['sentence']} [{first['code']}]",
+        first["action"],
     )
 
 

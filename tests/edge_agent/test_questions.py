@@ -17,7 +17,7 @@ from edge_agent.control import ask
 from edge_agent.errors import AgentError
 from edge_agent.pins import Pinned
 from edge_agent.states import TransmissionEvent
-from edge_agent.store.rows import Settlement
+from edge_agent.store.rows import Chunk, ChunkKind, Settlement
 from edge_agent.store.store import Store
 from edge_agent.times import shown
 
@@ -178,6 +178,23 @@ def test_a_failed_result_is_found_behind_many_held_ones(made: Gateway) -> None:
     answer = made.answer("queue", state="failed", limit=2)
     assert [line["code"] for line in answer["held"]] == ["driver"]
     assert len(made.answer("queue", state="held", limit=2)["held"]) == 2
+
+
+def test_a_line_that_babbled_takes_one_line_and_hides_no_result(made: Gateway) -> None:
+    numbers = [made.bench.do(_rubbish) for _ in range(30)]
+    received(made, MIXED)
+    held = made.answer("queue", limit=3)["held"]
+    assert [line["code"] for line in held] == ["unit-contradicts", "unframed-bytes", "unframed-bytes"]
+    text = show_status.queue_text(made.answer("queue", limit=1000), of_all=True)
+    assert text.count("an1 sent bytes outside any frame. [unframed-bytes]") == 1
+    assert ", ".join(f"t{n}" for n in numbers[:4]) + " and 26 more" in text
+
+
+def _rubbish(store: Store) -> int:
+    number = store.open_transmission(source())
+    store.append(number, [Chunk(ChunkKind.NOISE, b"\xf8\x00\xf8")])
+    store.end(number, TransmissionEvent.ENDED, "idle")
+    return number
 
 
 def _failed(number: int, store: Store) -> Settlement:

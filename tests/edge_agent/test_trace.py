@@ -115,7 +115,8 @@ def test_refused_frames_are_shown_with_their_reason_and_hold_nothing_else(made: 
     assert (trace["wire"][0]["kind"], trace["wire"][0]["reason"]) == ("refused", "checksum")
     assert trace["records"] == []
     assert [hold["code"] for hold in trace["holds"]] == ["frame-refused"]
-    assert "an1 sent frames that were refused: the checksum does not fit." in show_trace.text({"transmissions": [trace]})
+    text = show_trace.text({"transmissions": [trace]})
+    assert "an1 sent frames that were refused: the checksum does not fit." in text
 
 
 def test_bytes_that_cannot_be_read_are_shown_spelled(made: Gateway) -> None:
