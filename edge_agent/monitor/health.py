@@ -1,6 +1,7 @@
 """The heartbeat: every 60 s what waits and how old it is, and how disk, clock and audit chain are."""
 
 import asyncio
+import contextlib
 import shutil
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from edge_agent.monitor.alarms import Alarms
 from edge_agent.monitor.payloads import AuditHead, ClockInfo, Health
 from edge_agent.monitor.presence import Presence
 from edge_agent.states import MessageState
+from edge_agent.store.errors import StoreError
 from edge_agent.store.rows import Counts
 from edge_agent.store.store import Store
 from edge_agent.store.thread import StoreThread
@@ -39,8 +41,9 @@ class HealthReporter:
     async def run(self) -> None:
         """Report until cancelled. While the store does not work there is no report: the old one expires."""
         while True:
-            if self._store.failed is None:
-                self._presence.set_health(await self.report())
+            with contextlib.suppress(StoreError):  # the storage alarm is up already
+                if self._store.failed is None:
+                    self._presence.set_health(await self.report())
             await asyncio.sleep(self._every_s)
 
     async def report(self) -> Health:

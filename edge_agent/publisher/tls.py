@@ -86,7 +86,7 @@ def _load_authorities(made: ssl.SSLContext, file: str) -> None:
 
 def _load_own(made: ssl.SSLContext, cert_file: str, key_file: str) -> None:
     try:
-        made.load_cert_chain(cert_file, key_file or None)
+        made.load_cert_chain(cert_file, key_file or None, password="")  # a pass phrase is an error, never a question
     except ssl.SSLError as error:
         mismatch = error.reason == "KEY_VALUES_MISMATCH"
         what = "does not belong to its key_file" if mismatch else "is not a usable PEM certificate with its key"

@@ -1,6 +1,9 @@
 """What the broker should hold about us: payloads as the contract has them."""
 
+import asyncio
+import contextlib
 import json
+from concurrent.futures import Future
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,6 +15,7 @@ from edge_agent.monitor.alarms import Alarms
 from edge_agent.monitor.health import HealthReporter
 from edge_agent.monitor.payloads import AnalyserState, Info, ProfileInfo
 from edge_agent.monitor.presence import Presence
+from edge_agent.store.errors import StorageFailedError
 from edge_agent.store.store import Store
 from edge_agent.store.thread import StoreThread
 
@@ -120,6 +124,33 @@ async def _reports(tmp_path: Path, alarms: Alarms, presence: Presence) -> list[i
 
 
 def test_health_tells_what_waits_and_that_the_clock_jumped(tmp_path: Path, alarms: Alarms, presence: Presence) -> None:
-    import asyncio
-
     assert asyncio.run(_reports(tmp_path / "data", alarms, presence)) == [0, 3600, 0, True, False]
+
+
+class NoStore:
+    """A store that failed since it was last looked at."""
+
+    failed = None
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def later(self, _job: object) -> "Future[object]":
+        self.asked += 1
+        failed: Future[object] = Future()
+        failed.set_exception(StorageFailedError("input/output error"))
+        return failed
+
+
+async def _reports_while_storage_fails(tmp_path: Path, alarms: Alarms, presence: Presence) -> int:
+    store = NoStore()
+    reporter = HealthReporter(store, tmp_path, SystemClock(), alarms, presence, every_s=0)  # type: ignore[arg-type]  # a stub
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(0.2):
+            await reporter.run()
+    return store.asked
+
+
+def test_a_storage_error_is_no_end_of_the_heartbeat(tmp_path: Path, alarms: Alarms, presence: Presence) -> None:
+    assert asyncio.run(_reports_while_storage_fails(tmp_path, alarms, presence)) > 1
+    assert "health" not in presence.facts()

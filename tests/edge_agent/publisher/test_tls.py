@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 from support_broker import HOST, Authority, Broker, running
 from support_publisher import Agent, MakeAgent, until
 
@@ -175,3 +176,13 @@ def test_a_certificate_file_of_ours_that_cannot_be_used_is_named(
         tls.context(options)
     assert caught.value.what == what
     assert caught.value.file == files["cert_file"]
+
+
+def test_a_key_behind_a_pass_phrase_is_an_error_and_never_a_question(authority: Authority) -> None:
+    files = ours(authority)
+    key = serialization.load_pem_private_key(Path(files["key_file"]).read_bytes(), None)
+    locked = serialization.BestAvailableEncryption(b"secret")
+    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, locked)
+    Path(files["key_file"]).write_bytes(key.private_bytes(*form))
+    with pytest.raises(tls.CertificateFileError):
+        tls.context(MqttOptions(urls=("mqtts://127.0.0.1",), site="s", gateway="g", **files))
