@@ -339,7 +339,7 @@ class Session:
 
     async def _answer(self, data: bytes) -> None:
         """Write, unless nobody waits for it any more: what has come is still received, and stored."""
-        if not data or self._mute or self._stale or self._is_late():
+        if not data or self._mute or self._stale or self._is_late() or self._receiver.overtaken:
             return
         try:
             await self._connection.write(data)

@@ -127,6 +127,14 @@ class Receiver:
         self._interrupt = wanted
 
     @property
+    def overtaken(self) -> bool:
+        """Whether a new ENQ already follows what is to be answered: its sender gave up waiting, while the line stood.
+
+        Written now, the answer would be taken for that to the new ENQ, and the ACK of each frame for that of the next.
+        """
+        return self._cutter.begun_anew
+
+    @property
     def deadline(self) -> float | None:
         """When ``expire`` is due, monotonic seconds; None: only bytes can change anything."""
         if self.state is _HELD:

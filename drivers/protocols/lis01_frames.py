@@ -25,6 +25,7 @@ NOISE_CAP = 1024
 _HEADER = re.compile(rb"[ \t]*[Hh][^0-9A-Za-z\x00-\x1f]")
 _HEADER_PART = re.compile(rb"[ \t]*[Hh]?\Z")
 _BARE_MARKS = re.compile(rb"[\r\n\x02\x03\x04\x05\x17]")
+_ENQ_NEXT = re.compile(rb"[\r\n\x00]*\x04?[\r\n\x00]*\x05")
 _NEW_START = re.compile(rb"[\x02\x04\x05]")
 _NEW_START_OR_HEADER = re.compile(rb"[\x02\x04\x05]|(?<=[\r\n])[ \t]*[Hh][^0-9A-Za-z\x00-\x1f]")
 
@@ -93,6 +94,11 @@ class Cutter:
     def inside(self) -> bool:
         """Whether a frame or bare message has begun and not ended."""
         return self._bare or self._buffer[:1] == b"\x02"
+
+    @property
+    def begun_anew(self) -> bool:
+        """Whether an ENQ comes next, behind an EOT or not: the sender gave up what it sent before, and asks again."""
+        return _ENQ_NEXT.match(self._buffer) is not None
 
     def flush(self) -> Piece | None:
         """Everything left over, given up."""
