@@ -11,16 +11,18 @@ judges no plausibility. Whether a message that broke off may be published is the
 
 from dataclasses import replace
 
-from drivers.canonical import Comment, Hold, Query, Report, Sender
-from drivers.interpret_build import build, merged
+from drivers.canonical import Comment, Hold, Query, Report, Sender, Specimen
+from drivers.interpret_build import build, doubtful, merged
 from drivers.interpret_comment import Target, attach, comment_of, rule_for
 from drivers.interpret_context import Chain, Notes, OrderDraft, PatientDraft, Reader, ResultDraft
 from drivers.interpret_query import query_of
 from drivers.interpret_result import choose, drafts
+from drivers.paths import Path
 from drivers.profile import Profile
 from drivers.protocols.lis02 import Message, Record
 
 _BLANKS = b" \t"
+_SENDER = Path("H", 5)
 # LIS02-A2 6, H.12: T training, D debugging. Never a result (design invariant 9).
 _NOT_PRODUCTION = frozenset({"T", "D"})
 
@@ -208,15 +210,18 @@ class _Walk:
                 self.orders.append(OrderDraft(patient))
         built = [built_order for order in self.orders for built_order in build(self.reader, self._at(order), order)]
         return Report(
-            sender=Sender(name=self.reader.clean(header.get(5))) if header is not None else Sender(),
+            sender=Sender(name=self.reader.text(_SENDER, chain)),
             processing_id=header.get(12) if header is not None else "",
             sent=header.get(14) if header is not None else "",
             termination=self.message.termination,
-            specimens=merged(built),
+            specimens=self._sure(merged(built)),
             queries=tuple(self.queries),
             unread=tuple(self.notes.unread),
             holds=tuple(self.holds) + self._whole_message(chain),
         )
+
+    def _sure(self, specimens: tuple[Specimen, ...]) -> tuple[Specimen, ...]:
+        return tuple(map(doubtful, specimens)) if self.profile.result.doubt == "hold" else specimens
 
     def _at(self, order: OrderDraft) -> Chain:
         parents = {"H": self.header, "P": order.patient.record, "O": order.record}

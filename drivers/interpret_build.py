@@ -51,6 +51,32 @@ def merged(specimens: list[Specimen]) -> tuple[Specimen, ...]:
     return tuple(found.values())
 
 
+def doubtful(specimen: Specimen) -> Specimen:
+    """Hold results that share a test code and are not the same test: a receiver files by the code alone.
+
+    Different test ids (R.3) or units tell them apart here, and nothing does in HL7. Replicates agree in both.
+    """
+    ids: dict[str, set[str]] = {}
+    units: dict[str, set[str]] = {}
+    for seen in specimen.observations():
+        if seen.kind is Kind.RESULT:
+            ids.setdefault(seen.code, set()).add(seen.full_code)
+            units.setdefault(seen.code, set()).update({seen.unit} - {""})
+    unclear = frozenset(code for code in ids if len(ids[code]) > 1 or len(units[code]) > 1)
+    if not unclear:
+        return specimen
+    orders = (
+        replace(o, observations=tuple(_unclear(seen, unclear) for seen in o.observations)) for o in specimen.orders
+    )
+    return replace(specimen, orders=tuple(orders))
+
+
+def _unclear(seen: Observation, codes: frozenset[str]) -> Observation:
+    if seen.kind is not Kind.RESULT or seen.code not in codes:
+        return seen
+    return replace(seen, holds=(*seen.holds, Hold("test-code-unclear", seen.code)))
+
+
 def _joined(first: Specimen, second: Specimen) -> Specimen:
     return replace(
         first,
@@ -71,7 +97,9 @@ def _holds(draft: OrderDraft, found: tuple[Hold, ...]) -> tuple[Hold, ...]:
 
 
 def _order(reader: Reader, chain: Chain, draft: OrderDraft) -> Order:
-    results = _replicates([_settled(result) for result in draft.results], reader.profile.result.replicate.rule)
+    told = any(rule.sort == "no_result_reason" for rule in reader.profile.comment)
+    settled = [_settled(result, told=told) for result in draft.results]
+    results = _replicates(settled, reader.profile.result.replicate.rule)
     record = draft.record
     comments, records = tuple(draft.comments), tuple(draft.records)
     if record is None:
@@ -90,12 +118,13 @@ def _order(reader: Reader, chain: Chain, draft: OrderDraft) -> Order:
     )
 
 
-def _settled(draft: ResultDraft) -> Observation:
+def _settled(draft: ResultDraft, *, told: bool) -> Observation:
+    """``told``: the profile says which comments are reasons, so no other is taken for one."""
     seen = draft.observation
     if not draft.comments and not draft.flags and len(draft.records) == 1:
         return seen
     reason = draft.reason or seen.no_result
-    if not reason and not seen.value and seen.kind is Kind.RESULT and draft.comments:
+    if not reason and not told and not seen.value and seen.kind is Kind.RESULT and draft.comments:
         # an empty value whose comment says why (field practice: only a C record tells)
         reason = draft.comments[0].text
     if draft.reason and seen.value and not seen.no_result:

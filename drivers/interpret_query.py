@@ -2,7 +2,7 @@
 
 from drivers.canonical import Query
 from drivers.interpret_context import Reader
-from drivers.interpret_result import normalise
+from drivers.interpret_result import is_code, normalise
 from drivers.protocols.lis02 import Record
 
 
@@ -24,7 +24,7 @@ def codes_of(reader: Reader, record: Record, field: int) -> tuple[str, ...]:
     found: list[str] = []
     for n in range(1, len(record.repeats(field)) + 1):
         texts = (reader.clean(record.get(field, place, n)) for place in places)
-        code = normalise(next((text for text in texts if text), ""), table.normalise)
+        code = normalise(next((text for text in texts if is_code(text, table)), ""), table.normalise)
         if code or record.get(field, None, n) == "ALL":
             found.append(code or "ALL")
     return tuple(found)

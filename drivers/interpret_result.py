@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 
-from drivers.canonical import Graphic, Kind, Observation
+from drivers.canonical import Graphic, Hold, Kind, Observation
 from drivers.interpret_context import Chain, Notes, Reader, ResultDraft
 from drivers.profile_result import Result, Select
 from drivers.profile_times import compact
 from drivers.protocols.lis02 import Record
 
+_DELETE = '""'
 _KINDS = {
     "result": Kind.RESULT,
     "raw": Kind.RAW,
@@ -33,7 +34,14 @@ def choose(reader: Reader, record: Record, chain: Chain) -> Select | None:
 
 
 def code_of(reader: Reader, chain: Chain) -> str:
-    return normalise(reader.first(reader.profile.result.code, chain), reader.profile.result.normalise)
+    table = reader.profile.result
+    texts = (reader.text(path, chain) for path in table.code)
+    return normalise(next((text for text in texts if is_code(text, table)), ""), table.normalise)
+
+
+def is_code(text: str, table: Result) -> bool:
+    """Whether a text can be a test code: ``""`` says "delete" (LIS02-A2 5.4.9) and names nothing."""
+    return text not in ("", _DELETE) and text not in table.no_code
 
 
 def normalise(code: str, steps: tuple[str, ...]) -> str:
@@ -94,6 +102,7 @@ def _observations(reader: Reader, record: Record, chain: Chain, kind: Kind, note
         instrument=reader.clean(record.get(14)) if record.type == "R" else "",
         kind=kind,
         no_result=_no_result(reader, chain, value),
+        holds=_misplaced(table, kind, value, status),
         resend=_resend(reader, chain, status),
         records=(record.index,),
     )
@@ -120,6 +129,12 @@ def _split(table: Result, value: str, unit: str) -> tuple[str, str, tuple[str, s
 def _no_result(reader: Reader, chain: Chain, value: str) -> str:
     table = reader.profile.result.no_result
     return (reader.first(table.reason, chain) or value) if value in table.texts else ""
+
+
+def _misplaced(table: Result, kind: Kind, value: str, status: str) -> tuple[Hold, ...]:
+    """No value, and a status that is no letter: the device may put the value where the status belongs."""
+    odd = table.doubt == "hold" and kind is Kind.RESULT and not value and len(status) > 1
+    return (Hold("value-place-unclear"),) if odd else ()
 
 
 def _resend(reader: Reader, chain: Chain, status: str) -> bool:

@@ -13,6 +13,8 @@ from drivers.protocols.lis02 import Record
 
 _BIRTH, _SEX = Path("P", 8), Path("P", 9)
 _BLANKS = " \t"
+_COUNTER = 6  # digits of the longest rack number or counter seen in O.3, and one more
+_SHORTEST = 3  # characters: what is shorter is a cup or well beside any id
 _DELETE = '""'  # LIS02-A2 5.4.9: "delete the stored value"; as a specimen id it names nothing
 
 
@@ -43,16 +45,23 @@ def identify(reader: Reader, chain: Chain, patient: Patient) -> Identity:
 
 
 def _rivalled(reader: Reader, chain: Chain, found: list[str]) -> bool:
-    """Whether O.3 or O.4 has another text, longer than the id: a rack, cup or counter is shorter than an id."""
+    """Whether O.3 or O.4 has another text that may as well be the id: a rack, cup or counter is shorter than an id.
+
+    An id of nothing but a few digits may itself be the rack or counter (c311, BS-240): then a short text counts too.
+    """
     order = chain.get("O")
     if order is None or len(found) > 1:
         return False
+    known = found[0] if found else ""
     places = {(path.field, path.component or 1) for path in reader.profile.specimen.id}
     components = ((field, n) for field in (3, 4) for n in range(1, len(order.components(field)) + 1))
     others = (place for place in components if place not in places)
     texts = (reader.clean(order.get(field, n)).strip(_BLANKS) for field, n in others)
-    longest = max((len(text) for text in texts if text != _DELETE), default=0)
-    return longest > (len(found[0]) if found else 0)
+    longest = max((len(text) for text in texts if text not in (_DELETE, known)), default=0)
+    if not known:
+        return longest > 0
+    counter = known.isascii() and known.isdigit() and len(known) <= _COUNTER
+    return longest >= (min(len(known), _SHORTEST) if counter else max(len(known), _SHORTEST))
 
 
 def _ids(reader: Reader, chain: Chain) -> list[str]:

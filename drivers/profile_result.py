@@ -86,6 +86,7 @@ class Result(SourcedTable):
     """``[result]``: where the parts of one result stand."""
 
     code: Paths = paths("R.3.4")
+    no_code: tuple[str, ...] = ()  # texts that are never a code, wherever they stand
     name: Paths = ()
     component: Paths = ()
     normalise: tuple[str, ...] = ()
@@ -105,6 +106,7 @@ class Result(SourcedTable):
     dilution: Paths = ()
     operator: Paths = paths("R.11.1", "R.11.2")
     volatile: tuple[Volatile, ...] = ()
+    doubt: Literal["take", "hold"] = "take"  # hold: different results under one code, a value in an odd place
     resend_marker: Predicate | None = None
     resend_horizon_s: int = Field(default=300, ge=0)
 

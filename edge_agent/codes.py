@@ -59,6 +59,24 @@ _TABLE = (
         "Compare a result with its label, set specimen.id in devices.d for its profile, then release.",
     ),
     Code(
+        "no-test-code",
+        E,
+        "A result from {analyser} came without a test code.",
+        "Find the test at the analyser; say in devices.d where its code stands (result.code), then release.",
+    ),
+    Code(
+        "test-code-unclear",
+        E,
+        "{analyser} sent different results under one test code.",
+        "Say in devices.d which is the result (select) or where the code stands (result.code), then release.",
+    ),
+    Code(
+        "value-place-unclear",
+        E,
+        "A result from {analyser} has no value, and its status field holds more than a status.",
+        "Compare with the analyser's display, set result.value in devices.d for its profile, then release.",
+    ),
+    Code(
         "undecodable",
         E,
         "Text from {analyser} cannot be read in the character set of its profile ({reason}).",

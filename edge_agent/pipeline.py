@@ -169,6 +169,8 @@ def _route(role: Role, policy: Policy) -> Route:
 
 
 def _observation_hold(observation: Observation, specimen: Specimen, coding: Coding, policy: Policy) -> Hold | None:
+    if not observation.code:
+        return Hold("no-test-code")  # OBX-3 is required, and two results without a name could not be told apart
     if observation.holds:
         return observation.holds[0]
     if observation.kind is not Kind.RESULT:

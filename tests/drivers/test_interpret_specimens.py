@@ -39,13 +39,27 @@ def test_the_specimen_id_is_what_stands_in_its_place_with_its_outer_blanks_off(
 
 
 @pytest.mark.parametrize(
-    "order", ["O|1||S4^1", "O|1|^S2", "O|1||1^2^S3", "O|1|8^^|2025105875", "O|1|11625^CL-PL-24-0370^1"]
+    "order",
+    [
+        *["O|1||S4^1", "O|1|^S2", "O|1||1^2^S3", "O|1|8^^|2025105875", "O|1|11625^CL-PL-24-0370^1"],
+        "O|1|00000001|12345678",  # as long as the id: either may be it
+        *["O|1|11625^CL-24 ^1", "O|1|11625^113^1", "O|1|12|27"],  # a rack or counter, and the short id of a small lab
+    ],
 )
 def test_a_device_that_seems_to_put_the_id_elsewhere_is_held_until_its_profile_says_where(
     read: Read, order: str
 ) -> None:
     assert holds(read("P|1", order, R)) == ["specimen-place-unclear"]
     assert holds(read("P|1", order, R, profile='specimen = { id = ["O.3.1", "O.4.1", "O.3.2"], doubt = "take" }')) == []
+
+
+@pytest.mark.parametrize(
+    "order",
+    ["O|1|1234567|12^3", "O|1|S1234^12^3", "O|1|BP1|BP1", "O|1|476^^|476", "O|1|123456|12^3", "O|1|S24-0038|A123^5"],
+)
+def test_racks_cups_and_the_same_id_twice_leave_no_doubt(read: Read, order: str) -> None:
+    """LIS02-A2 8.4: further components of O.3 isolate, well or cup; O.4 is the instrument's own id."""
+    assert holds(read("P|1", order, R)) == []
 
 
 def test_several_places_are_read_in_order_where_the_profile_names_them(read: Read) -> None:
@@ -273,3 +287,11 @@ def test_the_charset_of_the_profile_makes_the_bytes_readable(device_with: Callab
     [(_, report)], _ = device.read(b"H|\\^&\rP|1\rO|1|S1\rR|1|^^^A|1|\xb5g/L\rL|1\r")
     assert report.specimens[0].observations()[0].unit == "µg/L"
     assert holds(report) == []
+
+
+def test_a_specimen_of_the_type_control_is_no_patients(read: Read) -> None:
+    """Captures of two analysers: CTRL in O.16 of control runs. With a patient named, nothing can be told."""
+    order = "O|1|PX1||^^^GLU|||||||||||CTRL"
+    assert only(read("P|1", order, R)).role is Role.CONTROL
+    assert holds(read("P|1||PID1", order, R)) == ["role-undecided"]
+    assert only(read("P|1", "O|1|PX1||^^^GLU|||||||||||SER", R)).role is Role.PATIENT
