@@ -130,11 +130,11 @@ RESULTS = {
     ("senaite.lis2a/example_lis2a2_02.txt", "lis02_generic"): 4,
     ("vlsm-interfacing/taqman_values.astm", "lis02_generic"): 3,
     ("senaite.astm/genexpert.txt", "lis02_generic"): 84,
-    # R records with an assay name, and one without assay and analyte that no rule may take for a detail
-    ("senaite.astm/genexpert.txt", "cepheid_genexpert"): 4,
-    ("vlsm-interfacing/genexpert_vl.astm", "cepheid_genexpert"): 2,  # copies/mL and its logarithm
+    # R records with an assay name; the one without assay and analyte has neither status nor time either
+    ("senaite.astm/genexpert.txt", "cepheid_genexpert"): 3,
+    ("vlsm-interfacing/genexpert_vl.astm", "cepheid_genexpert"): 1,  # the logarithm belongs to it
     ("vlsm-interfacing/genexpert_error.astm", "cepheid_genexpert"): 1,
-    ("vlsm-interfacing/genexpert_french.astm", "cepheid_genexpert"): 10,
+    ("vlsm-interfacing/genexpert_french.astm", "cepheid_genexpert"): 5,
     ("vlsm-interfacing/genexpert_ultra_pool.astm", "cepheid_genexpert"): 6,
     ("senaite.astm/sysmex_xn550.txt", "sysmex_xn"): 23,
     ("senaite.astm/yumizen_h500.txt", "horiba_yumizen"): 21,
@@ -182,13 +182,17 @@ def test_the_genexpert_captures_say_what_their_records_say(table: dict[tuple[str
     if not table:
         return
     [(_, load)] = table["vlsm-interfacing/genexpert_vl.astm", "cepheid_genexpert"].read
-    copies, log = [o for o in load.specimens[0].observations() if o.kind is Kind.RESULT]
-    assert (copies.value, copies.unit, copies.component) == ("1234.56", "copies/mL", "")
-    assert (log.value, log.component) == ("3.09", "LOG")
+    copies, log, *details = load.specimens[0].observations()
+    assert (copies.value, copies.unit, copies.component, copies.kind) == ("1234.56", "copies/mL", "", Kind.RESULT)
+    assert (log.value, log.component, log.kind) == ("3.09", "LOG", Kind.OTHER)
+    assert {o.kind for o in details} == {Kind.RAW}
     [(_, error)] = table["vlsm-interfacing/genexpert_error.astm", "cepheid_genexpert"].read
     [failed] = error.specimens[0].observations()
     assert failed.value == "ERROR"
     assert failed.no_result.startswith("Error^2097^Operation terminated")
+    [(_, ultra)] = table["senaite.astm/genexpert.txt", "cepheid_genexpert"].read
+    results = [(o.code, o.value, o.no_result) for o in ultra.specimens[0].observations() if o.kind is Kind.RESULT]
+    assert results == [("Xpert", "NOT DETECTED", ""), ("Trace", "", ""), ("RIF", "", "")]  # a note is no reason
     french = [r for _, r in table["vlsm-interfacing/genexpert_french.astm", "cepheid_genexpert"].read]
     assert [r.specimens[0].observations()[0].value for r in french] == [
         "60,96",
@@ -197,6 +201,17 @@ def test_the_genexpert_captures_say_what_their_records_say(table: dict[tuple[str
         "1420403,41",
         "ERREUR",
     ]
+
+
+def test_results_and_details_under_one_code_are_held_by_the_generic_profile(
+    table: dict[tuple[str, str], Reading],
+) -> None:
+    """Architect: result, interpretation and light units of one assay. GeneXpert: outcome and details of one test."""
+    for file in ("senaite.astm/abbott_architect.txt", "vlsm-interfacing/genexpert_ultra_pool.astm") if table else ():
+        reports = [r for _, r in table[file, "lis02_generic"].read]
+        found = {h.code for r in reports for s in r.specimens for o in s.observations() for h in o.holds}
+        assert found == {"test-code-unclear"}
+        assert all(o.holds for r in reports for s in r.specimens for o in s.observations())
 
 
 def test_the_yumizen_capture_is_a_control(table: dict[tuple[str, str], Reading]) -> None:

@@ -295,3 +295,48 @@ def test_no_control_ever_takes_the_patients_route(said: dict[str, str]) -> None:
             assert judge(message.payload, route=message.route) == []
             assert (message.route is Route.RESULT) == (group.role in {role.value for role in PATIENT_ROUTE})
             assert not (called_control and message.route is Route.RESULT)
+
+
+def test_a_result_without_a_test_code_is_held_and_the_rest_goes() -> None:
+    """OBX-3 is required (HL7 2.5.1), and a receiver would put two results without a name one over the other."""
+    made = settled(sent(NA, "R|2||5.1|mmol/L||N||F||||20240612102000", 'R|3|^^^""|6||||F'))
+    assert states(made) == [["converted", "held:no-test-code", "held:no-test-code"]]
+    (payload,) = payloads(made)
+    assert values(payload) == ["140"]
+    assert judge(payload, route="result") == []
+
+
+def test_different_results_under_one_code_wait_and_nothing_overwrites_anything() -> None:
+    made = settled(sent("R|1|^^^TB^^MTB|DETECTED||||F", "R|2|^^^TB^^rpoB1|INVALID||||F", NA))
+    assert states(made) == [["held:test-code-unclear", "held:test-code-unclear", "converted"]]
+    free = settled(
+        sent("R|1|^^^TB^^MTB|DETECTED||||F", "R|2|^^^TB^^rpoB1|INVALID||||F"), device(result={"doubt": "take"})
+    )
+    assert states(free) == [["converted", "converted"]]
+
+
+def test_the_logarithm_of_a_viral_load_cannot_be_filed_over_the_load() -> None:
+    """LAW: OBX-3 components 4 to 6 say what belongs to a result; identity is OBX-3 with its class, and OBX-4."""
+    text = records(
+        "H|@^\\\\|m1||LAB^GeneXpert^6.2|||||||P|1394-97|20240612120000".replace("\\\\", "\\"),
+        "P|1",
+        "O|1|S24-0028||^^^HIVVL 2|R||||||||||ORH||||||||||F",
+        "R|1|^^^HIVVL 2^Xpert HIV^2^^|^873.20|copies/mL|40 to 10000000|A||F||op|20240612100000|20240612102000|M1",
+        "R|2|^^^HIVVL 2^Xpert HIV^2^^LOG|^2.94|copies/mL|1.60 to 7.00|A||F||op|20240612100000|20240612102000|M1",
+        "R|3|^^^HIVVL 2^^^^|FAIL^|||",  # neither assay nor analyte, status nor time: a detail
+        END,
+    )
+    (payload,) = payloads(settled(text, load("cepheid_genexpert")))
+    assert [(obx[3], obx[5]) for obx in segments(payload, "OBX")] == [
+        ("HIVVL 2^Xpert HIV^99CEP", "873.20"),
+        ("HIVVL 2^Xpert HIV LOG^99CEP^S_OTHER^Other Supplemental^IHELAW", "2.94"),
+        ("HIVVL 2^^99CEP^S_RAW^Raw Supplemental^IHELAW", "FAIL"),
+    ]
+    assert judge(payload, route="result", timeless=True) == []
+
+
+def test_equipment_is_what_the_sender_calls_itself_and_never_the_name_of_a_standard() -> None:
+    (payload,) = payloads(settled(sent(NA)))
+    assert segments(payload, "OBX")[0][18] == "BENCH-7"
+    (nameless,) = payloads(settled(sent(NA).replace(b"BENCH-7", b"  ^^")))
+    assert segments(nameless, "OBX")[0][18] == "an1"

@@ -79,12 +79,22 @@ def _remarks(reading: Reading, specimen: Expected) -> list[str]:
 
 
 def _observations(reading: Reading, expected: Sequence[Expected]) -> list[str]:
-    wanted = [o for o in expected if not o.get("hold") and not o.get("interrupted")]
+    kept = [o for o in expected if not o.get("hold") and not o.get("interrupted")]
+    wanted = [o for o in kept if o.get("kind", "result") == "result"]
     sent = [result for order in orders(reading) for result in order.results if _is_result(result.obx)]
     differences = _same("number of results", str(len(sent)), str(len(wanted)))
-    for result, observation in zip(sent, wanted, strict=False):
+    pairs = [*zip(sent, wanted, strict=False), *_supplemental(reading, [o for o in kept if o not in wanted])]
+    if len(pairs) < len(kept):
+        differences.append("what belongs to a result is not marked as such")
+    for result, observation in pairs:
         differences += [f"{observation['code']}: {text}" for text in _observation(result, observation)]
     return differences
+
+
+def _supplemental(reading: Reading, wanted: list[Expected]) -> list[tuple[Result, Expected]]:
+    """What expectations say of observations that are no results, each with the next OBX of LAW's class for the rest."""
+    found = [result for order in orders(reading) for result in order.results if result.obx.text(3, 4) == "S_OTHER"]
+    return list(zip(found, wanted, strict=False))
 
 
 def _is_result(obx: Segment) -> bool:

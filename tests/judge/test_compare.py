@@ -99,3 +99,11 @@ def test_a_control_says_what_it_is() -> None:
     control = {"id": "498151", "role": "P", "control": {"level": "SER", "lot": ""}, "observations": None}
     assert compare(MESSAGE, control) == []
     assert compare(MESSAGE, {**control, "control": {"lot": "L7781"}}) == ["control lot is not in the message"]
+
+
+def test_what_belongs_to_a_result_is_compared_and_must_be_marked_as_such() -> None:
+    path = {"code": "SCAT", "value": "file.png", "unit": "", "flags": [], "status": "F", "kind": "other"}
+    specimen = {**SPECIMEN, "observations": [*SPECIMEN["observations"], path]}
+    assert compare(MESSAGE, specimen) == []
+    assert compare(MESSAGE.replace(b"file.png", b"other.png"), specimen) != []
+    assert compare(MESSAGE.replace(b"^S_OTHER^^IHELAW", b""), specimen) != []
