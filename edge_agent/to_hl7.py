@@ -118,7 +118,10 @@ def _patient(specimen: Specimen) -> values.PatientValues | None:
         name=_name(patient.name),
         birth_date=born.text,
         sex=patient.sex if patient.sex in SEXES else "",
-        notes=own_notes([] if born.complete else [f"birth date as sent: {patient.birth_date}"]),
+        notes=(
+            *comments(specimen.comments),
+            *own_notes([] if born.complete else [f"birth date as sent: {patient.birth_date}"]),
+        ),
     )
 
 
@@ -174,7 +177,10 @@ def _inventory(specimen: Specimen, code_system: str) -> values.Inventory | None:
 
 
 def _orders(specimen: Specimen, context: Context, *, plain: bool, graphics: bool) -> tuple[values.Order, ...]:
-    """Every OBR of the message; notes on the specimen have no place of their own and stand under the first."""
+    """Every OBR of the message; notes on the specimen have no place of their own and stand under the first.
+
+    Comments on the patient do too where no PID is there to carry them.
+    """
     orders = [
         made
         for order in specimen.orders
@@ -183,7 +189,8 @@ def _orders(specimen: Specimen, context: Context, *, plain: bool, graphics: bool
     if not orders:
         raise NothingToSendError("A specimen without results was given for a message.")
     first = orders[0]
-    above = (*comments(specimen.comments), *own_notes(_unplaced(specimen, context.timezone, plain=plain)))
+    spoken = () if _patient(specimen) else comments(specimen.comments)
+    above = (*spoken, *own_notes(_unplaced(specimen, context.timezone, plain=plain)))
     orders[0] = replace(first, notes=(*above, *first.notes))
     return tuple(orders)
 

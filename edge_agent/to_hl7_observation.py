@@ -71,8 +71,14 @@ def observation(o: Observation, report_type: str, context: Context) -> values.Ob
 
 
 def comments(sent: Iterable[Comment]) -> tuple[values.Note, ...]:
-    """NTEs of an analyser's comments; one without text says nothing."""
-    return tuple(values.Note((c.text,), _SOURCES.get(c.source, GATEWAY)) for c in sent if c.text)
+    """NTEs of an analyser's comments; one without text says nothing. What is no source of LIS02's keeps its text."""
+    return tuple(note for c in sent if c.text for note in _comment(c))
+
+
+def _comment(sent: Comment) -> Iterator[values.Note]:
+    yield values.Note((sent.text,), _SOURCES.get(sent.source, GATEWAY))
+    if sent.source not in _SOURCES:
+        yield values.Note((f"comment source as sent: {sent.source}",), GATEWAY)
 
 
 def own_notes(texts: Iterable[str]) -> tuple[values.Note, ...]:
@@ -118,7 +124,7 @@ def _identifier(o: Observation, test: Test, code_system: str) -> values.Coded:
     A component tells results of one test apart (copies and their logarithm): it is said in the text, for the code stays
     as sent. LOINC tells them apart for machines where the profile has a row for each.
     """
-    name = " ".join([part for part in (test.name or o.name, o.component) if part])
+    name = " ".join([part for part in dict.fromkeys((test.name or o.name, o.component)) if part])
     if o.kind is Kind.RESULT:
         standard = (test.loinc, test.loinc_name, "LN") if test.loinc else ("", "", "")
         return values.Coded(o.code, name, code_system, *standard)
@@ -142,12 +148,21 @@ def _devices(o: Observation, context: Context) -> tuple[values.Device, ...]:
 def _remarks(o: Observation, typed: Typed, status: str, analysed: Moment) -> Iterator[str]:
     """What would be lost otherwise."""
     if not typed.type:
-        yield f"no result: {o.no_result}" if o.no_result else "no result: no value was sent"
+        yield _absence(o)
     if typed.source or (o.no_result and o.value):
         yield f"value as sent: {o.value}"
     if note := status_note(o.status, status):
         yield note
     if not analysed.complete:
         yield f"result time as sent: {o.completed}"
+    if o.started not in ("", NULL) and not o.completed:
+        yield f"test started as sent: {o.started}"
     if o.dilution:
         yield f"dilution as sent: {o.dilution}"
+
+
+def _absence(o: Observation) -> str:
+    """Why OBX-5 is empty. A message of the analyser (an abnormal flag, a judgement) need not have a value at all."""
+    if o.no_result:
+        return f"no result: {o.no_result}"
+    return "message without a value" if o.kind is Kind.INTERPRETATION else "no result: no value was sent"

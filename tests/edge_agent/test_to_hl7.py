@@ -304,16 +304,17 @@ def test_another_priority_is_kept_in_a_note() -> None:
 def test_comments_stand_under_what_they_are_about() -> None:
     noted = replace(GLUCOSE, comments=(Comment("of the result", "I"),))
     order = replace(ORDER, comments=(Comment("of the order", "P"),), observations=(noted,), priority="")
-    lines = segments(replace(SPECIMEN, comments=(Comment("of the specimen", "I"),), orders=(order, ORDER)))
-    assert [line[:3] for line in lines[4:]] == [
-        *["OBR", "ORC", "NTE", "NTE", "OBX", "NTE"],
+    """LIS02-A2 10: after the record it is about, so in HL7 after its segment; OUL_R22 has NTE after PID."""
+    noted = replace(SPECIMEN, comments=(Comment("of the patient", "I"),), orders=(order, ORDER))
+    lines = segments(noted)
+    assert [line[:3] for line in lines[1:]] == [
+        *["PID", "NTE", "SPM", "SAC"],
+        *["OBR", "ORC", "NTE", "OBX", "NTE"],
         *["OBR", "ORC", "TQ1", "OBX"],
     ]
-    assert named("NTE", lines) == [
-        "NTE|1|L|of the specimen",
-        "NTE|2|P|of the order",
-        "NTE|1|L|of the result",
-    ]
+    assert named("NTE", lines) == ["NTE|1|L|of the patient", "NTE|1|P|of the order", "NTE|1|L|of the result"]
+    unnamed = segments(replace(noted, patient=Patient()))
+    assert named("NTE", unnamed)[:2] == ["NTE|1|L|of the patient", "NTE|2|P|of the order"]
 
 
 IMAGE = replace(GLUCOSE, kind=Kind.GRAPHIC, value="", graphic=Graphic("IM", "PNG", "Base64", "iVBORw0KGgo="))

@@ -126,8 +126,11 @@ def test_an_impossible_time_is_left_out_and_kept_in_a_note(sent: str) -> None:
 
 
 def test_no_result_time_is_not_replaced_by_another_one() -> None:
+    """The start of the test (LIS02-A2 R.12) is another time; where it is the only one, a note says it as sent."""
     o = made(completed="", started="20240301101000")
-    assert (o.analysed, o.notes) == ("", ())
+    assert (o.analysed, texts(o)) == ("", [("O", "test started as sent: 20240301101000")])
+    assert made(started="20240301101000").notes == ()
+    assert made(completed="", started='""').notes == ()
 
 
 def test_comments_come_first_and_say_who_wrote_them() -> None:
@@ -138,6 +141,7 @@ def test_comments_come_first_and_say_who_wrote_them() -> None:
         ("L", "phoned"),
         ("P", "fasting"),
         ("O", "?"),
+        ("O", "comment source as sent: Z"),  # LIS02-A2 10: P, L or I; one device names the reagent there
         ("O", "status as sent: M (value is a MIC level)"),
         ("O", "dilution as sent: 1:10"),
     ]
@@ -182,3 +186,14 @@ def test_nothing_held_can_be_written() -> None:
 
 def test_only_a_results_own_unit_can_contradict_its_test() -> None:
     assert made(unit="mg/dL", kind=Kind.RAW).unit == values.Coded("mg/dL", "mg/dL", "99ACM")
+
+
+def test_an_abnormal_message_without_a_value_is_not_called_a_missing_result() -> None:
+    o = made(value="", status="F", flags=("A",), kind=Kind.INTERPRETATION)
+    assert (o.status, texts(o)[0]) == ("X", ("O", "message without a value"))
+    assert texts(made(value="", status="F"))[0] == ("O", "no result: no value was sent")
+
+
+def test_a_name_is_said_once_where_the_component_repeats_it() -> None:
+    assert made(code="HIV", name="IQS-H", component="IQS-H").code.text == "IQS-H"
+    assert made(code="HIV", name="IQS-H", component="Ct").code.text == "IQS-H Ct"
