@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from drivers.canonical import Graphic, Hold, Kind, Observation
+from drivers.canonical import Comment, Graphic, Hold, Kind, Observation
 from drivers.interpret_context import Chain, Notes, Reader, ResultDraft
 from drivers.profile_result import Result, Select
 from drivers.profile_times import compact
@@ -152,22 +152,27 @@ def _completed(reader: Reader, record: Record, chain: Chain, notes: Notes) -> st
     return compact(text, table.time_formats)
 
 
-def _draft(record: Record, seen: Observation) -> ResultDraft:
-    return ResultDraft(seen, records=[record.index])
+def _draft(record: Record, seen: Observation, remark: str = "") -> ResultDraft:
+    return ResultDraft(seen, comments=[Comment(remark, "I")] if remark else [], records=[record.index])
 
 
 def _graphics(reader: Reader, record: Record, chain: Chain, notes: Notes) -> list[ResultDraft]:
     table = reader.profile.graphics
     code = normalise(reader.first(table.code, chain), reader.profile.result.normalise)
     found: list[ResultDraft] = []
-    for path in table.path:
+    for at, path in enumerate(table.path):
         data = reader.text(path, chain)
         if data and len(data) > table.max_bytes:
             notes.add(record, str(path), "graphic too large")
         elif data:
             graphic = Graphic(table.media_type, table.subtype, table.encoding, data)
             seen = Observation(
-                code=code, full_code=f"{code}@{path}", kind=Kind.GRAPHIC, graphic=graphic, records=(record.index,)
+                code=code,
+                full_code=f"{code}@{path}",
+                component="".join(table.part[at : at + 1]),
+                kind=Kind.GRAPHIC,
+                graphic=graphic,
+                records=(record.index,),
             )
-            found.append(_draft(record, seen))
+            found.append(_draft(record, seen, reader.first(table.form[at : at + 1], chain)))
     return found

@@ -219,11 +219,19 @@ class Graphics(SourcedTable):
     """``[graphics]``: where images and curves stand; each path gives one graphic."""
 
     path: Paths = ()
+    part: tuple[str, ...] = ()  # what each path gives, where several share one code: "axis", "curve"
+    form: Paths = ()  # where the device says how each path's data was made; kept as a comment
     code: Paths = ()
     encoding: Literal["Base64", "Hex", "A"] = "Base64"
     media_type: Literal["IM", "AP"] = "AP"
     subtype: str = "Octet-stream"
     max_bytes: int = Field(default=1_000_000, ge=0)
+
+    @model_validator(mode="after")
+    def _one_for_each_path(self) -> Self:
+        if any(len(listed) not in (0, len(self.path)) for listed in (self.part, self.form)):
+            raise ValueError("part and form, where given, have one entry for each path")
+        return self
 
 
 def loinc_check_digit(number: str) -> str:

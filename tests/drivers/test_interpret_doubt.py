@@ -1,10 +1,12 @@
 """What is not certain is held or left alone: results nothing in HL7 would tell apart, texts in odd places, reasons."""
 
+import re
 from collections.abc import Callable
 
 import pytest
 
 from drivers.canonical import Report
+from drivers.errors import ProfileError
 
 Read = Callable[..., Report]
 
@@ -66,3 +68,36 @@ def test_only_the_comments_a_profile_calls_reasons_are_reasons(read: Read) -> No
     assert reason("C|1|I|Notes^^seen|I") == "Notes^^seen"
     assert reason("C|1|I|Notes^^seen|I", rule) == ""
     assert reason("C|1|I|Error^7|I", rule) == "Error^7"
+
+
+CURVES = """
+[[select]]
+record = "M"
+when = [{ path = "M.3", equals = "CURVE" }]
+as = "graphic"
+[graphics]
+path = ["M.5.2", "M.6.2"]
+part = ["axis", "curve"]
+form = ["M.5.1", "M.6.1"]
+code = ["M.4"]
+"""
+
+
+def test_two_graphics_of_one_code_say_which_is_which_and_how_they_were_made(read: Read) -> None:
+    report = read("P|1", "O|1|S1", "M|1|CURVE|RBC|float/deflate^AAAA|^BBBB", profile=CURVES)
+    found = report.specimens[0].observations()
+    assert [(o.component, [c.text for c in o.comments]) for o in found] == [
+        ("axis", ["float/deflate"]),
+        ("curve", []),
+    ]
+
+
+@pytest.mark.parametrize("key", ["part", "form"])
+def test_parts_and_forms_of_graphics_have_one_entry_for_each_path(read: Read, key: str) -> None:
+    with pytest.raises(ProfileError, match="one entry for each path"):
+        read("P|1", profile=_short(key))
+
+
+def _short(key: str) -> str:
+    """The same table with one entry of the list taken away."""
+    return re.sub(rf'^{key} = \["([^"]*)", "[^"]*"\]', rf'{key} = ["\1"]', CURVES, flags=re.MULTILINE)

@@ -145,6 +145,8 @@ as = "flag"
 [graphics]
 source = "p. 10"
 path = ["M.6.2"]
+part = ["curve"]
+form = ["M.6.1"]
 code = ["M.5"]
 encoding = "Base64"
 media_type = "IM"
