@@ -44,13 +44,19 @@ def accounted_for(message: Message, report: Report) -> None:
 
 def bears_on_a_result(message: Message, record: Record) -> bool:
     """Not an L, and not a remark on a patient of whom nothing more is said."""
-    letter = record.raw.lstrip().upper()[:2]
-    if letter == b"L|":
+    letter = letter_of(record)
+    if letter == "L":
         return False
-    behind = (r.type for r in message.records[record.index + 1 :])
+    behind = (letter_of(r) for r in message.records[record.index + 1 :])
     first = next((kind for kind in behind if kind not in ("C", "M")), "L")
-    before = [r.type for r in message.records[: record.index] if r.type in ("P", "O", "R", "?", "Q")]
-    return letter not in (b"C|", b"M|") or not (before and before[-1] == "P" and first in ("P", "L", "H"))
+    before = [kind for kind in map(letter_of, message.records[: record.index]) if kind in ("P", "O", "R", "?", "Q")]
+    return letter not in ("C", "M") or not (before and before[-1] == "P" and first in ("P", "L", "H"))
+
+
+def letter_of(record: Record) -> str:
+    """The record's letter, also where the rest of it does not decode."""
+    raw = record.raw.lstrip().upper()
+    return raw[:1].decode() if record.undecodable and raw[:1].isalpha() and raw[1:2] == b"|" else record.type
 
 
 def results_keep_their_specimen(message: Message, report: Report) -> None:
