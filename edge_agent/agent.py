@@ -24,7 +24,6 @@ from edge_agent.monitor.health import HealthReporter
 from edge_agent.monitor.housekeeping import Housekeeping
 from edge_agent.monitor.payloads import Info, ProfileInfo
 from edge_agent.monitor.presence import Presence
-from edge_agent.monitor.watch import Watch
 from edge_agent.mqtt_options import mqtt_options
 from edge_agent.pins import Pinned, pinned
 from edge_agent.policy import policy_for
@@ -39,6 +38,7 @@ from edge_agent.store.store import Store
 from edge_agent.store.thread import StoreThread
 from edge_agent.times import shown
 from edge_agent.version import __version__
+from edge_agent.watch import Watch
 
 log = logging.getLogger(__name__)
 

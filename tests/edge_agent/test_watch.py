@@ -17,9 +17,9 @@ from edge_agent.link import LinkStatus
 from edge_agent.monitor.alarms import Alarms
 from edge_agent.monitor.payloads import Info
 from edge_agent.monitor.presence import Presence
-from edge_agent.monitor.watch import Watch
 from edge_agent.states import TransmissionEvent
 from edge_agent.store.errors import StorageFailedError
+from edge_agent.watch import Watch
 
 START = datetime(2024, 6, 12, 3, 0, tzinfo=UTC)
 HEADER = r"H|\^&|||BENCH-7|||||||P|LIS02-A2|20240612120000"
