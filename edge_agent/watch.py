@@ -47,6 +47,7 @@ class Watch:
         self._started = clock.now()
         self._disk_low = False
         self._holds: dict[str, set[str]] = {}
+        self._gone: set[str] = set()  # once configured, and something of theirs waited since the start
         self._aborted: dict[str, datetime] = {}  # the analyser ended a transmission with L.3 = T, R or E
 
     def disk_low(self) -> bool:
@@ -76,6 +77,15 @@ class Watch:
                 self._items(analyser, counts, before.get(analyser, frozenset()))
                 await self._interruption(analyser, links, counts)
             self._tell(analyser, links, counts)
+        if counts is not None:
+            for analyser in self._former(counts):
+                self._items(analyser, counts, before.get(analyser, frozenset()))
+                await self._interruption(analyser, (), counts)
+
+    def _former(self, counts: Counts) -> list[str]:
+        """Analysers that are no longer configured: what of theirs still waits is told like anybody's."""
+        self._gone |= {*counts.held, *counts.failed, *counts.interrupted, *self._holds} - self._links.keys()
+        return sorted(self._gone)
 
     async def _counts(self) -> Counts | None:
         try:
@@ -146,4 +156,5 @@ def _newest(times: Iterable[datetime | None]) -> datetime | None:
 
 
 def _read(store: Store) -> tuple[Counts, bool, int]:
+    store.restore_reserve()  # given up on a full disk; without it nothing new would ever be taken again
     return store.counts(), store.disk_low(), store.disk_free_mb()

@@ -53,7 +53,7 @@ class Disk:
         try:
             self._allocate()
         except OSError:
-            self._reserve.unlink(missing_ok=True)
+            self._reserve.with_suffix(".new").unlink(missing_ok=True)
             return False
         return True
 

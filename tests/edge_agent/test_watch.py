@@ -13,12 +13,15 @@ import pytest
 from support_conversion import Bench, bench, reader
 from support_pipeline import device, records
 
+from edge_agent.clock import SystemClock
 from edge_agent.link import LinkStatus
 from edge_agent.monitor.alarms import Alarms
 from edge_agent.monitor.payloads import Info
 from edge_agent.monitor.presence import Presence
 from edge_agent.states import TransmissionEvent
 from edge_agent.store.errors import StorageFailedError
+from edge_agent.store.store import Store
+from edge_agent.store.thread import StoreThread
 from edge_agent.watch import Watch
 
 START = datetime(2024, 6, 12, 3, 0, tzinfo=UTC)
@@ -103,6 +106,21 @@ def test_held_results_raise_an_alarm_that_goes_when_they_go(made: Bench) -> None
     scene.look()
     assert scene.up() == []
     assert scene.told()["held"] == 0
+
+
+def test_what_is_held_of_an_analyser_no_longer_configured_is_said_after_a_restart(made: Bench) -> None:
+    made.receive(records(*PART, "L|1|N"))
+    made.receive(records(*PART), event=TransmissionEvent.BROKEN)
+    made.convert()
+    scene = Scene(made.store, Line("an2", LinkStatus("an2", True, START, "", False, (), None, None)))
+    scene.look()
+    assert scene.up() == ["held", "interrupted"]
+    assert scene.said("held") == "Results or messages of an1 are held (1)."
+    made.readers["an1"] = reader(device(test=[]))
+    made.release()
+    made.convert()
+    scene.look()
+    assert scene.up() == ["interrupted"]
 
 
 def test_what_was_held_before_a_restart_is_raised_again(made: Bench) -> None:
@@ -233,6 +251,21 @@ def test_a_disk_that_is_nearly_full_is_said_and_sessions_are_told(made: Bench, m
     monkeypatch.undo()
     scene.look()
     assert scene.up() == []
+
+
+def test_the_reserve_given_up_on_a_full_disk_is_taken_again(tmp_path: Path) -> None:
+    """Until then the disk counts as low, and every analyser is refused."""
+    thread = StoreThread(lambda: Store.open(tmp_path, SystemClock(), reserve_mb=1, low_water_mb=0, allow_unsafe=True))
+    thread.start()
+    try:
+        scene = Scene(thread)
+        assert thread.later(lambda s: s.release_reserve()).result(20)
+        assert thread.later(lambda s: s.disk_low()).result(20)
+        scene.look()
+        assert not scene.watch.disk_low()
+        assert scene.up() == []
+    finally:
+        thread.stop()
 
 
 # Links

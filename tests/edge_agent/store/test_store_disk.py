@@ -39,6 +39,17 @@ def test_the_mark_the_reserve_and_the_way_back(tmp_path, monkeypatch):
     assert not disk.low()
 
 
+def test_a_reserve_that_does_not_fit_leaves_nothing_behind(tmp_path, monkeypatch):
+    def too_large(fd: int, start: int, length: int) -> None:
+        os.write(fd, b"x" * MB)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", too_large)
+    disk = Disk(tmp_path, reserve_mb=2, low_water_mb=0)
+    assert not disk.restore()
+    assert list(tmp_path.iterdir()) == []
+
+
 def acknowledged_until_full(store: Store, number: int) -> int:
     told = 0
     try:
