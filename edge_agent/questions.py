@@ -145,7 +145,9 @@ def _verdict(needs: Sequence[Alarm], active: Sequence[Alarm]) -> str:
         first = needs[0]
         more = f" ({len(needs) - 1} more below)" if len(needs) > 1 else ""
         return f"A person is needed: {first.sentence}{more}"
-    return f"All is well, with {len(active)} remarks below." if active else "All is well."
+    if not active:
+        return "All is well."
+    return f"All is well, with {len(active)} remark{'s' if len(active) > 1 else ''} below."
 
 
 def _broker(status: PublisherStatus) -> Plain:

@@ -215,9 +215,9 @@ def _syntax(path: Path, text: str, error: tomllib.TOMLDecodeError) -> Problem:
 
 def _plain(error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
-        return "the file does not exist"
+        return "the file does not exist; name another with --config"
     if isinstance(error, PermissionError):
-        return "permission denied"
+        return "you may not read it; ask as root, or as a member of the group that may"
     if isinstance(error, UnicodeDecodeError):
         return "it is not UTF-8 text"
     return error.strerror or "it is not a file" if isinstance(error, OSError) else str(error)

@@ -139,6 +139,7 @@ def _specimen(planned: PlannedSpecimen, stored: Mapping[ObservationKey, NewObser
     observations = [
         {
             "code": o.observation.code,
+            "component": o.observation.component,
             "value": o.observation.value,
             "unit": o.observation.unit,
             "status": o.observation.status,

@@ -124,7 +124,9 @@ class Demo:
             for bench in self._benches
         ]
         line = f"acknowledged: {', '.join(parts)}; filed: {filed}/{total}"
-        click.echo(f"\r{line}" if sys.stdout.isatty() else line, nl=not sys.stdout.isatty())
+        if sys.stdout.isatty():
+            line = "\r" + line[: shutil.get_terminal_size().columns - 1]  # a line that wraps could not be written over
+        click.echo(line, nl=not sys.stdout.isatty())
 
     def _show(self, central: Central, verdict: Verdict, total: int) -> None:
         example = self._example(central)
@@ -161,7 +163,7 @@ class Demo:
         return ""
 
     def _wait_for_the_visitor(self) -> None:
-        click.echo("\nEverything keeps running. In another terminal, for example:")
+        click.echo("\nEverything keeps running. In this folder, in another terminal, for example:")
         click.echo("  " + " ".join(self._lab.command("status")))
         click.echo("Ctrl-C ends it.")
         try:

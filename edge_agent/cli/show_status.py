@@ -84,7 +84,7 @@ def _message(message: Answer) -> tuple[str, ...]:
         message["analyser"],
         message["route"],
         str(message["sequence"]),
-        message["state"] + (f"({message['code']})" if message["code"] else ""),
+        message["state"] + (f"({message['code']})" if message["code"] not in ("", "AA") else ""),
         message["queued"],
         str(message["attempts"]),
         message["reason"],

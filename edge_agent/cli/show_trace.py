@@ -47,8 +47,9 @@ def _specimen(specimen: Answer) -> list[str]:
         reason = f"  {o['hold']}" if o["hold"] else ""
         where = ",".join(str(r) for r in o["records"])
         carried = f"  in {o['message']}" if o["message"] else ""
+        test = f"{o['code']} {o['component']}".rstrip()
         lines.append(
-            f"  {o['code']} = {o['value']} {o['unit']}".rstrip() + f"  [record {where}]  {o['state']}{reason}{carried}"
+            f"  {test} = {o['value']} {o['unit']}".rstrip() + f"  [record {where}]  {o['state']}{reason}{carried}"
         )
     return lines
 

@@ -58,7 +58,7 @@ def read(message: Received, consumer: str) -> AckMessage | None:
     except (NotAnAckError, KeyError):
         return None
     digest = next((value.lower() for name, value in message.user if name == "digest"), None)
-    detail = f"{ack.error_code or '-'} {ack.severity or '-'} {ack.text[:_TEXT]}".rstrip()
+    detail = " ".join(word for word in (ack.error_code, ack.severity, ack.text[:_TEXT]) if word)
     return AckMessage(consumer, ack.code, ack.control_id, ack.error_code, detail, message.correlation, digest)
 
 

@@ -55,7 +55,7 @@ def test_when_nothing_is_wrong_the_first_line_says_so(made: Gateway) -> None:
 def test_a_warning_is_a_remark_and_an_error_needs_a_person(made: Gateway) -> None:
     made.alarms.raise_("link-down", "an1", reason="No carrier.")
     answer = made.answer("status")
-    assert (answer["ok"], answer["sentence"]) == (True, "All is well, with 1 remarks below.")
+    assert (answer["ok"], answer["sentence"]) == (True, "All is well, with 1 remark below.")
     made.alarms.raise_("storage", reason="the disk is full.")
     made.alarms.raise_("disk-low", free_mb="3")
     answer = made.answer("status")
