@@ -6,6 +6,7 @@ from itertools import pairwise
 
 from drivers.protocols.lis01 import Closed, FrameReceived, Noise, Receiver, Refused, Repeated
 from drivers.protocols.lis01_dialect import Dialect
+from drivers.protocols.lis01_records import joined
 
 _PATIENCE_S = 120.0  # longer than any timer of the link: a quiet line has then said all it will
 
@@ -33,26 +34,26 @@ class Transfer:
 def transfer(dialect: Dialect, wire: bytes, cuts: Sequence[int] = ()) -> Transfer:
     """Feed the wire's bytes, cut at the given places, into a fresh receiver."""
     receiver, made, now = Receiver(dialect), Transfer(), 0.0
-    open_text = bytearray()
+    frames: list[tuple[bytes, bool]] = []
     edges = [0, *sorted(cuts), len(wire)]
     for start, end in pairwise(edges):
         receiver.receive(wire[start:end], now)
-        _drain(receiver, made, open_text, now)
+        _drain(receiver, made, frames, now)
     while receiver.deadline is not None and now < _PATIENCE_S:
         now = max(now, receiver.deadline)
         receiver.expire(now)
-        _drain(receiver, made, open_text, now)
+        _drain(receiver, made, frames, now)
     receiver.link_lost()
-    _drain(receiver, made, open_text, now)
-    _finish(made, open_text)
+    _drain(receiver, made, frames, now)
+    _finish(made, frames)
     return made
 
 
-def _drain(receiver: Receiver, made: Transfer, open_text: bytearray, now: float) -> None:
+def _drain(receiver: Receiver, made: Transfer, frames: list[tuple[bytes, bool]], now: float) -> None:
     while (event := receiver.next_event(now)) is not None:
         if isinstance(event, FrameReceived):
             made.frames += 1
-            open_text += event.text
+            frames.append((event.text, event.last))
             made.answers += receiver.acknowledge(event, _Kept())
             continue
         made.answers += event.answer
@@ -64,10 +65,10 @@ def _drain(receiver: Receiver, made: Transfer, open_text: bytearray, now: float)
             made.noise += len(event.raw)
         elif isinstance(event, Closed):
             made.closed.append(event.reason)
-            _finish(made, open_text)
+            _finish(made, frames)
 
 
-def _finish(made: Transfer, open_text: bytearray) -> None:
-    if open_text:
-        made.texts.append(bytes(open_text))
-        open_text.clear()
+def _finish(made: Transfer, frames: list[tuple[bytes, bool]]) -> None:
+    if frames:
+        made.texts.append(joined(frames))
+        frames.clear()

@@ -1,6 +1,29 @@
 """Where records end in a run of frames: the link layer must see an L, and for some devices acknowledge by record."""
 
+import re
+from collections.abc import Iterable
+
 _KEPT = 64  # of a record only its beginning matters: indentation and two characters
+
+
+# A record's beginning that no field would have by chance: letter, delimiter, sequence number; of H the delimiters.
+_BEGINS = re.compile(rb"[ \t]*(?:[Hh][^\w\s]|[Ll](?=[\r\n]|\Z)|[PORQCMSLporqcmsl]([^\w\s])\d+(?:\1|[\r\n]|\Z))")
+
+
+def joined(frames: Iterable[tuple[bytes, bool]]) -> bytes:
+    """Frames as one text. A frame is its text and whether ETX ended it.
+
+    Nothing is put between them, for a split point may be anywhere (LIS01-A2 §6.3.1), but one thing: ETX ends a record,
+    CR or not. Where a sender leaves the CR away and the next frame begins a record, two results would become one.
+    """
+    text = bytearray()
+    after_etx = False
+    for part, etx in frames:
+        if after_etx and not text.endswith((b"\r", b"\n")) and _BEGINS.match(part):
+            text += b"\r"
+        text += part
+        after_etx = etx and bool(text)
+    return bytes(text)
 
 
 def is_terminator(record: bytes) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from drivers.protocols.lis01_records import joined
 from edge_agent.states import ItemState, MessageState, TransmissionState
 
 
@@ -59,8 +60,8 @@ class Transmission:
     chunks: tuple[StoredChunk, ...] = ()  # only where asked for
 
     def text(self) -> bytes:
-        """The accepted frames' texts joined with nothing between them (LIS01-A2: a split point may be anywhere)."""
-        return b"".join(c.chunk.text for c in self.chunks if c.chunk.kind is ChunkKind.FRAME)
+        """The accepted frames' texts as one (see ``lis01_records.joined``)."""
+        return joined((c.chunk.text, c.chunk.last) for c in self.chunks if c.chunk.kind is ChunkKind.FRAME)
 
 
 class Route(StrEnum):
