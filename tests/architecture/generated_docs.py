@@ -15,7 +15,7 @@ def codes() -> str:
     head = [
         "# What a code means, and what to do",
         "",
-        "Codes of holds, failures and alarms, as `edge-agent status`, `queue` and `trace` and the `alarm/` topics show them.",
+        "Codes of holds, failures and alarms, in `edge-agent status`, `queue`, `trace` and on the `alarm/` topics.",
         "*warning*: odd, nothing lost. *error*: a person is needed. Made from `edge_agent/codes.py`.",
         "",
         "| code | severity | what happened | what to do |",

@@ -143,7 +143,9 @@ def test_a_half_saved_file_is_refused_with_the_line_it_breaks_at(written) -> Non
 
 
 def test_a_file_that_is_not_there_is_said_to_be_missing(tmp_path: Path) -> None:
-    assert mistakes(tmp_path / "none.toml") == [(0, "", "cannot be read: the file does not exist; name another with --config")]
+    assert mistakes(tmp_path / "none.toml") == [
+        (0, "", "cannot be read: the file does not exist; name another with --config")
+    ]
 
 
 def test_two_analysers_on_one_port_need_different_peers(written) -> None:
