@@ -1,7 +1,9 @@
 """Broker, certificates, configuration, a second agent: what is wrong around the agent is said, and costs no result."""
 
 import shutil
-from collections.abc import Sequence
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -39,10 +41,22 @@ def filed(central: Central, agent: AgentProcess) -> list[str]:
     return [f.observation.specimen for f in central.ledger.filings(filed_only=True)]
 
 
+@contextmanager
+def kept_port() -> Iterator[int]:
+    """A port where nothing listens, and that nobody but the broker (SO_REUSEADDR) will be given meanwhile."""
+    with socket.socket() as keeper:
+        keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        keeper.bind(("127.0.0.1", 0))
+        yield keeper.getsockname()[1]
+
+
 def test_a_broker_that_is_down_when_the_agent_starts(tmp_path: Path) -> None:
     bench = Bench("gen1", "lis02_generic")
-    broker = Broker(tmp_path / "broker")
-    with running_agent(tmp_path / "agent", broker.url, [bench], mqtt=QUICK) as agent:
+    with (
+        kept_port() as port,
+        running_agent(tmp_path / "agent", f"mqtt://127.0.0.1:{port}", [bench], mqtt=QUICK) as agent,
+    ):
+        broker = Broker(tmp_path / "broker", port=port)
         taken(bench, 1)
         assert broker_down(agent) == (
             f"The broker cannot be reached: {broker.url}: nothing listens there (connection refused)"
