@@ -69,6 +69,7 @@ class SendReport:
 
 
 Progress = Callable[[SendReport], None]
+Trouble = Callable[[SimulatorError], None]
 
 
 def send(
@@ -77,14 +78,18 @@ def send(
     *,
     ledger: Path | None = None,
     progress: Progress = lambda _: None,
+    trouble: Trouble = lambda _: None,
     timers: Timers | None = None,
     stop: threading.Event | None = None,
 ) -> SendReport:
-    """Send what the plan says to an address. Raises ``SimulatorError`` only when it cannot begin."""
+    """Send what the plan says to an address. Raises ``SimulatorError`` only when it cannot begin.
+
+    ``trouble`` hears each new reason why something was not taken; it is tried again all the same.
+    """
     found = find_device(plan.device, plan.devices)
     port = open_port(to)
     with AnalyserLedger(ledger) as book:
-        analyser = Analyser(plan, found, port, book, timers or Timers(), stop or threading.Event())
+        analyser = Analyser(plan, found, port, book, timers or Timers(), stop or threading.Event(), trouble)
         try:
             return analyser.run(progress)
         finally:
@@ -94,10 +99,17 @@ def send(
 
 class Analyser:
     def __init__(
-        self, plan: Plan, device: Device, port: Port, ledger: AnalyserLedger, timers: Timers, stop: threading.Event
+        self,
+        plan: Plan,
+        device: Device,
+        port: Port,
+        ledger: AnalyserLedger,
+        timers: Timers,
+        stop: threading.Event,
+        trouble: Trouble,
     ) -> None:
         self._plan, self._device, self._port, self._ledger = plan, device, port, ledger
-        self._timers, self._stop = timers, stop
+        self._timers, self._stop, self._trouble = timers, stop, trouble
         self._generator = Generator(device.name, shapes(device, plan.samples), plan.seed, plan.per_specimen)
         self._line: Line | None = None
         self.report = SendReport(plan, rows=ledger.rows)
@@ -156,6 +168,7 @@ class Analyser:
     def _failed(self, error: SimulatorError) -> None:
         if error.sentence not in self.report.reasons:
             self.report.reasons.append(error.sentence)
+            self._trouble(error)
         if isinstance(error, LinkLostError):
             self.report.link_losses += 1
             self.hang_up()

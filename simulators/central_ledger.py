@@ -83,7 +83,9 @@ class CentralLedger:
         self._lock = threading.RLock()
         try:
             self._db = _connect(path, read_only)
-            if not read_only:
+            if read_only:
+                self._db.execute(TOTALS)  # a file that is no ledger is found out here
+            else:
                 self._db.executescript(SCHEMA)
         except sqlite3.Error as error:
             raise LedgerError(f"The ledger cannot be opened: {error}.", "Check the file's name.") from error

@@ -85,9 +85,7 @@ class Link:
         if self._access.username is not None:
             client.username_pw_set(self._access.username, self._access.password)
         if urlsplit(self._access.url).scheme == "mqtts":
-            client.tls_set(
-                self._access.ca_file, self._access.cert_file, self._access.key_file, tls_version=ssl.PROTOCOL_TLS_CLIENT
-            )
+            self._use_tls(client)
         client.will_set(self._state_topic, self._state(online=False), qos=1, retain=True)
         client.on_socket_open = _no_delay
         client.on_connect = self._on_connect
@@ -95,6 +93,13 @@ class Link:
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
         return client
+
+    def _use_tls(self, client: paho.Client) -> None:
+        files = (self._access.ca_file, self._access.cert_file, self._access.key_file)
+        try:
+            client.tls_set(*files, tls_version=ssl.PROTOCOL_TLS_CLIENT)
+        except (OSError, ValueError) as error:
+            raise LineError(f"The certificate files cannot be used: {_why(error)}.", "Check the files.") from error
 
     def open(self) -> None:
         """Connect, subscribe, say that we are here. Raises ``LineError``."""
@@ -106,7 +111,7 @@ class Link:
         try:
             self._client.connect(parts.hostname or "", port, keepalive=30, clean_start=False, properties=properties)
         except (OSError, ValueError) as error:
-            raise LineError(f"The broker cannot be reached: {error}.", "Check the address and the files.") from error
+            raise LineError(f"The broker cannot be reached: {_why(error)}.", "Check the address.") from error
         self._client.loop_start()
         if not self._connected.wait(PATIENCE_S) or self._refusal:
             self._fail(self._refusal or "it does not answer")
@@ -183,6 +188,10 @@ class Link:
 
     def _on_message(self, _c: Any, _u: Any, message: paho.MQTTMessage) -> None:
         self._inbox.put(Item(self, message.mid, message.qos, _arrival(message)))
+
+
+def _why(error: OSError | ValueError) -> str:
+    return (getattr(error, "strerror", None) or str(error)).rstrip(".")
 
 
 def _properties(packet: int) -> Properties:

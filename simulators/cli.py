@@ -16,6 +16,7 @@ from simulators.replay import replay
 from simulators.table import table
 
 EXIT_FAILED = 1
+AT_LEAST_ONE, NOT_NEGATIVE = click.IntRange(min=1), click.FloatRange(min=0)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -26,12 +27,14 @@ def main() -> None:
 @main.command("send")
 @click.option("--device", required=True, help="A device folder, e.g. sysmex_xn.")
 @click.option("--to", required=True, help="tcp://host:port, tcp-listen://host:port, serial:///dev/...?baudrate=9600")
-@click.option("--count", default=1, show_default=True, help="Transmissions to send.")
-@click.option("--results", type=int, help="Stop after this many results, whatever --count says.")
-@click.option("--rate", default=0.0, help="Transmissions a second; 0: as fast as they are taken.")
+@click.option("--count", type=AT_LEAST_ONE, default=1, show_default=True, help="Transmissions to send.")
+@click.option("--results", type=AT_LEAST_ONE, help="Stop after this many results, whatever --count says.")
+@click.option("--rate", type=NOT_NEGATIVE, default=0.0, help="Transmissions a second; 0: as fast as they are taken.")
 @click.option("--seed", type=int, help="The same seed sends the same results. Default: a new one, printed.")
 @click.option("--sample", "samples", multiple=True, help="Only this sample's shape; may be repeated.")
-@click.option("--per-specimen", default=1, show_default=True, help="Transmissions that share a specimen.")
+@click.option(
+    "--per-specimen", type=AT_LEAST_ONE, default=1, show_default=True, help="Transmissions that share a specimen."
+)
 @click.option("--frame-size", type=click.Choice(["240", "64000"]), help="Default: as the device does.")
 @click.option("--analyser", default="", help="The analyser's id in the agent, for the ledger.")
 @click.option("--ledger", type=click.Path(dir_okay=False, path_type=Path), help="Write what was acknowledged here.")
@@ -67,11 +70,15 @@ def send_command(
     )
     try:
         with click.progressbar(length=count, label=device, file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
-            report = send(plan, to, ledger=ledger, progress=lambda _: bar.update(1))
+            report = send(plan, to, ledger=ledger, progress=lambda _: bar.update(1), trouble=_say)
     except SimulatorError as error:
         _fail(error)
     click.echo(json.dumps(_facts(report)) if as_json else _sentence(report))
     sys.exit(0 if report.all_acknowledged else EXIT_FAILED)
+
+
+def _say(error: SimulatorError) -> None:
+    click.echo(f"{error.sentence} {error.action}".rstrip(), err=True)
 
 
 def _facts(report: SendReport) -> dict[str, object]:
@@ -101,7 +108,7 @@ def _sentence(report: SendReport) -> str:
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--to", required=True, help="As for send.")
 @click.option("--wait-ack/--raw", default=True, show_default=True, help="Wait for answers, or write the bytes blindly.")
-@click.option("--patience", default=15.0, show_default=True, help="Seconds to wait for an answer.")
+@click.option("--patience", type=NOT_NEGATIVE, default=15.0, show_default=True, help="Seconds to wait for an answer.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
 def replay_command(file: Path, to: str, wait_ack: bool, patience: float, as_json: bool) -> None:
     """Send a recorded stream again, byte for byte."""
@@ -137,11 +144,11 @@ def central_command(password_file: Path | None, **options: Any) -> None:
     from simulators.central import Central, CentralOptions  # hl7apy takes a while to load; `send` does without
 
     password = password_file.read_text("utf-8").strip() if password_file else None
-    system = Central(CentralOptions(password=password, **options))
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
     try:
+        system = Central(CentralOptions(password=password, **options))
         system.start()
     except SimulatorError as error:
         _fail(error)

@@ -165,4 +165,5 @@ def _number(url: str) -> int | None:
 
 
 def _lost(error: Exception) -> LinkLostError:
-    return LinkLostError(f"The line was lost: {error}.", "Check that the other side runs and listens there.")
+    why = getattr(error, "strerror", None) or str(error)
+    return LinkLostError(f"The line was lost: {why}.", "Check that the other side runs and listens there.")

@@ -349,3 +349,24 @@ def test_a_broker_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(LineError) as caught:
         system.start(0.5)
     assert caught.value.sentence.startswith("The broker cannot be reached")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["filed", "--ledger", "{text}"],
+        ["central", "--url", "mqtt://127.0.0.1:1", "--ledger", "{text}"],
+        ["central", "--url", "mqtt://127.0.0.1:1", "--ledger", "{nowhere}"],
+        ["central", "--url", "mqtts://127.0.0.1:1", "--ca-file", "{text}"],
+        ["central", "--url", "nonsense"],
+    ],
+    ids=" ".join,
+)
+def test_a_file_or_an_address_that_is_none_is_one_sentence(words: list[str], tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("nothing of the kind\n", encoding="utf-8")
+    places = {"text": text, "nowhere": tmp_path / "nowhere" / "ledger.db"}
+    said = CliRunner().invoke(main, [word.format(**places) for word in words], catch_exceptions=False)
+    assert said.exit_code == 1
+    assert len(said.stderr.splitlines()) == 1
+    assert "Check" in said.stderr

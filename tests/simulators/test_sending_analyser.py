@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from simulators.analyser import Plan, send
 from simulators.analyser_ledger import read
 from simulators.cli import main
+from simulators.demo_lab import free_port
 from simulators.errors import LineError, ShapeError, UnknownDeviceError
 from simulators.lis01_sender import Timers
 from simulators.replay import turns
@@ -266,6 +267,21 @@ def test_raw_replay_writes_everything_without_waiting(host, devices) -> None:
     result = CliRunner().invoke(main, ["replay", str(wire), "--to", host.url, "--raw", "--json"])
     assert json.loads(result.stdout)["bytes_sent"] == len(wire.read_bytes())
     assert b"".join(host.frames) == wire.read_bytes()[1:-1]
+
+
+def test_what_keeps_a_result_from_being_taken_is_said_at_once() -> None:
+    nobody = f"tcp://127.0.0.1:{free_port()}"
+    said = CliRunner().invoke(main, ["send", "--device", "sysmex_xn", "--to", nobody, "--no-resend"])
+    assert said.exit_code == 1
+    assert said.stderr.splitlines() == [
+        "The line was lost: Connection refused. Check that the other side runs and listens there."
+    ]
+
+
+@pytest.mark.parametrize("wrong", [["--count", "0"], ["--per-specimen", "0"], ["--rate", "-1"], ["--results", "-5"]])
+def test_a_number_that_means_nothing_is_wrong_usage(wrong: list[str]) -> None:
+    arguments = ["send", "--device", "sysmex_xn", "--to", "tcp://127.0.0.1:1"]
+    assert CliRunner().invoke(main, [*arguments, *wrong]).exit_code == 2
 
 
 @pytest.mark.parametrize("data", [b"", b"\x02", b"noise\x05\x021H|\r\x03AA\r\n\x02half", b"\x02\x03\x02\x04\x05\x05"])
