@@ -161,6 +161,12 @@ _TABLE = (
         "Results of {analyser} wait: it is no longer configured.",
         "Configure the analyser again with the profile it had, then release.",
     ),
+    Code(
+        "reading-changed",
+        E,
+        "{analyser}'s profile now reads otherwise what it sent and what partly went out already.",
+        "Put the former profile back and release; or send the samples again from the analyser and compare.",
+    ),
     # Failures: our side could not
     Code(
         "driver",

@@ -22,7 +22,7 @@ from edge_agent.policy import Policy
 from edge_agent.settlement import settle
 from edge_agent.states import IllegalTransitionError, TransmissionState
 from edge_agent.store.errors import RefusedError, StoreError
-from edge_agent.store.rows import KnownObservation, ObservationKey, Settlement, Transmission
+from edge_agent.store.rows import Group, KnownObservation, ObservationKey, Settlement, Transmission
 from edge_agent.store.store import Store
 from edge_agent.store.thread import StoreThread
 
@@ -146,20 +146,26 @@ class Converter:
 
     def _convert(self, transmission: Transmission, reader: Reader) -> Settlement:
         policy = reader.policy.received_in(transmission.source.mode)
+        before = self._ask(lambda s: s.groups(transmission.id))
+        if not before and transmission.source.profile != reader.device.name:
+            # Read by another device's profile it may name another specimen. A release says that it shall be.
+            return Settlement(transmission.id, holds=(("wrong-device", f"it came as {transmission.source.profile}"),))
         planned = plan(transmission, reader.device, policy)
         keys = planned.keys()
-        known = self._known(transmission, keys) if keys else {}
+        if not _still_there(before, keys):
+            return Settlement(transmission.id, holds=(("reading-changed", ""),))
+        known = self._known(transmission, keys, before) if keys else {}
         count = planned.reservations()
         reserved = self._ask(lambda s: s.reserve(count)) if count else []
         completes = self._completes(planned, reader)
         return settle(planned, known, reserved, reader.device.coding(), policy, completes)
 
     def _known(
-        self, transmission: Transmission, keys: Sequence[ObservationKey]
+        self, transmission: Transmission, keys: Sequence[ObservationKey], before: Sequence[Group]
     ) -> dict[ObservationKey, KnownObservation]:
         """What was sent before. What this very transmission led to in an earlier conversion counts as its own."""
         known = self._ask(lambda s: s.lookup(transmission.source.analyser, keys))
-        for group in self._ask(lambda s: s.groups(transmission.id)) if known else ():
+        for group in before:
             for o in group.observations:
                 if o.message_id and o.key in known:
                     known[o.key] = replace(known[o.key], message_id=o.message_id, transmission=transmission.id)
@@ -204,3 +210,11 @@ class Converter:
             for code, detail in {(group.hold, group.detail), *((o.hold, o.detail) for o in group.observations)}:
                 if code:
                     self._on_alarm(code, analyser, {"reason": detail, "test": detail})
+
+
+def _still_there(before: Sequence[Group], keys: Sequence[ObservationKey]) -> bool:
+    """Whether everything an earlier conversion sent is read as it was then.
+
+    If it is not, its identity is lost, and it would go out a second time under another id (design invariant 7).
+    """
+    return {o.key for group in before for o in group.observations if o.message_id} <= set(keys)
