@@ -12,8 +12,10 @@ from datetime import datetime
 
 from edge_agent.clock import Clock
 from edge_agent.codes import CODES, Severity, sentence
+from edge_agent.times import shown
 
 _log = logging.getLogger(__name__)
+_TIMES = ("at", "since")
 _LEVELS = {Severity.WARNING: logging.WARNING, Severity.ERROR: logging.ERROR}
 
 
@@ -32,11 +34,20 @@ class Alarm:
 
     @property
     def sentence(self) -> str:
-        return sentence(self.code, {"analyser": self.analyser, **self.params})
+        times = {name: _local(self.params[name]) for name in _TIMES if name in self.params}
+        return sentence(self.code, {"analyser": self.analyser, **self.params, **times})
 
     @property
     def action(self) -> str:
         return CODES[self.code].action
+
+
+def _local(text: str) -> str:
+    """A moment as a person beside the analyser reads it; programs get it as it is."""
+    try:
+        return shown(datetime.fromisoformat(text))
+    except ValueError:
+        return text
 
 
 class Alarms:

@@ -20,6 +20,7 @@ from edge_agent.monitor.payloads import Info
 from edge_agent.monitor.presence import Presence
 from edge_agent.states import TransmissionEvent
 from edge_agent.store.errors import StorageFailedError
+from edge_agent.times import shown
 from edge_agent.store.store import Store
 from edge_agent.store.thread import StoreThread
 from edge_agent.watch import Watch
@@ -180,9 +181,7 @@ def test_an_interruption_of_an_earlier_run_is_raised_with_its_time(made: Bench) 
     scene.look()
     ended = made.transmission(number).ended
     assert ended is not None
-    assert scene.said("interrupted") == (
-        f"an1 broke off in the middle of a transmission at {ended.isoformat(timespec='seconds')}."
-    )
+    assert scene.said("interrupted") == f"an1 broke off in the middle of a transmission at {shown(ended)}."
 
 
 def test_the_alarm_goes_when_the_resend_has_completed_it(made: Bench) -> None:

@@ -1,6 +1,8 @@
 """Alarms are raised once and cleared once, and everybody is told."""
 
 import logging
+import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -52,6 +54,31 @@ def test_the_time_it_began_stays_while_its_facts_change(clock: Steps) -> None:
     assert alarm.since == datetime(2024, 3, 1, tzinfo=UTC)
     assert alarm.sentence == "The management system rejected messages of xn1 (2)."
     assert alarm.action.startswith("Read the reason")
+
+
+@pytest.fixture
+def in_seoul(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "Asia/Seoul")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+def test_a_person_reads_the_time_of_this_place_and_a_program_the_time_as_it_is(clock: Steps, in_seoul: None) -> None:
+    alarms = Alarms(clock)
+    alarms.raise_("interrupted", "xn1", at="2024-02-29T18:00:00+00:00")
+    alarms.raise_("unconfirmed", since="2024-02-29T18:00:00.000Z")
+    interrupted, unconfirmed = alarms.active()
+    assert interrupted.sentence == "xn1 broke off in the middle of a transmission at 2024-03-01 03:00:00+09:00."
+    assert unconfirmed.sentence.endswith("answer since 2024-03-01 03:00:00+09:00.")
+    assert interrupted.params["at"] == "2024-02-29T18:00:00+00:00"
+
+
+def test_what_is_no_time_is_said_as_it_is(clock: Steps) -> None:
+    alarms = Alarms(clock)
+    alarms.raise_("unconfirmed", since="yesterday")
+    assert alarms.active()[0].sentence.endswith("since yesterday.")
 
 
 def test_each_analyser_has_its_own(clock: Steps) -> None:
