@@ -20,9 +20,9 @@ from edge_agent.monitor.payloads import Info
 from edge_agent.monitor.presence import Presence
 from edge_agent.states import TransmissionEvent
 from edge_agent.store.errors import StorageFailedError
-from edge_agent.times import shown
 from edge_agent.store.store import Store
 from edge_agent.store.thread import StoreThread
+from edge_agent.times import shown
 from edge_agent.watch import Watch
 
 START = datetime(2024, 6, 12, 3, 0, tzinfo=UTC)
