@@ -110,11 +110,15 @@ class Store(Intake, Conversion, Held, Outbox, Delivery, Audit, Retention):
         return self._database.broken
 
     def reopen(self) -> None:
-        """After a storage error: a new connection, and a COMMIT to prove it. Raises StorageFailedError, OpenError."""
+        """After a storage error: a new connection, an empty log, a COMMIT to prove it.
+
+        Raises StorageFailedError, OpenError.
+        """
         why = self._database.broken
         if "SQLITE_FULL" in why or self._disk.free_bytes() < MB:
             self._disk.release()
         self._database.reopen()
+        self._database.empty_log()
         if "CORRUPT" in why or "NOTADB" in why:
             self._check_again(why)
         self.prove()

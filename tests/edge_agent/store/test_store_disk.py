@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from store_helpers import StillClock, at_broker, filed, frame, ids, queued, source
 
+from edge_agent.store.connection import Database
 from edge_agent.store.disk import MB, Disk
 from edge_agent.store.errors import StorageFailedError
 from edge_agent.store.store import Store
@@ -152,3 +153,24 @@ def reopened_and_used(store: Store, sent: str) -> None:
     store.reopen()
     for _ in range(200):
         store.timed_out(sent)
+
+
+def close_without_checkpoint(database: Database) -> None:
+    """As when the last checkpoint fails; here SQLite keeps the log because the database is not in its place."""
+    aside = database.path.rename(database.path.with_name("aside"))
+    database.connection.close()
+    aside.rename(database.path)
+
+
+def test_after_a_sync_that_failed_nothing_builds_on_the_log_it_left(open_store, monkeypatch):
+    """Its pages may be on no disk although the next sync succeeds: the database gets them before anything follows."""
+    store = open_store()
+    number = store.open_transmission(source())
+    store.append(number, [frame(b"R|1|^^^GLU|5.3\r" * 500)] * 40)
+    store.database.fail(OSError(5, "Input/output error"))
+    with monkeypatch.context() as patched:
+        patched.setattr(Database, "close", close_without_checkpoint)
+        store.reopen()
+    _, frames, _ = store.database.rows("PRAGMA wal_checkpoint")[0]
+    assert frames < 10
+    assert len(store.transmission(number).chunks) == 40
