@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from drivers.canonical import Hold, Kind, Observation, Order, Report, Role, Specimen
-from drivers.coding import Coding
+from drivers.coding import ANY_CODE, Coding
 from drivers.sdk import Device
 from edge_agent.identity import KeyRing
 from edge_agent.policy import Policy
@@ -192,7 +192,7 @@ def _unknown_tests(
     specimens: tuple[PlannedSpecimen, ...], coding: Coding, policy: Policy
 ) -> tuple[tuple[str, Mapping[str, str]], ...]:
     """Tests that a profile with a code table does not know. A profile without a table knows none and says nothing."""
-    if not coding.rows or policy.on_unknown_code == "hold":
+    if not set(coding.rows) - {ANY_CODE} or policy.on_unknown_code == "hold":
         return ()
     sent = {o.observation.code: None for s in specimens for o in s.free() if o.observation.kind is Kind.RESULT}
     unknown = [code for code in sent if code not in coding.rows]

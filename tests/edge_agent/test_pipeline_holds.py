@@ -108,6 +108,8 @@ def test_an_unknown_test_is_held_where_the_site_wants_it() -> None:
 
 def test_a_profile_without_a_code_table_raises_no_alarm_for_every_test() -> None:
     assert settled(sent(NA, GLU)).alarms == ()
+    units_only = {"code": "*", "units": {"mmol/L": "mmol/L"}, "source": "made up for this test"}
+    assert settled(sent(NA, GLU), device(test=[units_only])).alarms == ()
 
 
 def test_a_test_of_a_control_is_reported_unknown_too() -> None:
