@@ -4,13 +4,14 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 SHELL  := /bin/bash
 
-.PHONY: help docs demo test check fast-test install-tools verify-main wheel-smoke lock clean
+.PHONY: help docs picture demo test check fast-test install-tools verify-main wheel-smoke lock clean
 
 help:
 	@echo "make demo          a simulated lab on this machine: three analysers, the agent, a broker, a management system"
 	@echo "make test          install what the tests need, then lint, types, contracts and all tests"
 	@echo "make verify-main   the acceptance list, a line per item (about 15 minutes)"
 	@echo "make wheel-smoke   build the wheel, install it outside the checkout, run it"
+	@echo "make docs          write the pages that are made from tables; make picture: docs/demo.svg"
 	@echo "make lock          write requirements/*.txt anew"
 
 demo: $(VENV)/.run
@@ -44,6 +45,9 @@ lock: $(VENV)/.dev
 
 docs: $(VENV)/.dev
 	$(BIN)/python tests/architecture/generated_docs.py
+
+picture: $(VENV)/.dev
+	$(BIN)/python tests/architecture/demo_picture.py
 
 clean:
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

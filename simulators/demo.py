@@ -67,7 +67,7 @@ class Demo:
         click.echo("management system  files each message once and acknowledges it in HL7")
         self._serial.start()
         self._lab.start_agent(self._benches)
-        click.echo(f"edge agent         configured by {self._lab.configuration}")
+        click.echo("edge agent         stores every frame before it acknowledges it")
         for bench in self._benches:
             click.echo(f"analyser {bench.id:<9} {bench.device}, {bench.line}: {bench.results} results")
         return central
@@ -111,7 +111,8 @@ class Demo:
                 shown = time.monotonic()
                 self._progress(filed, total)
             time.sleep(0.2)
-        click.echo()
+        if sys.stdout.isatty():
+            click.echo()
         self._stop.set()
         for thread in threads:
             thread.join(5)

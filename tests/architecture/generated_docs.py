@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
 
+from drivers.sdk import SHIPPED, load
 from edge_agent import states
 from edge_agent.codes import CODES
 
@@ -44,7 +45,32 @@ def _states(title: str, table: Mapping[StrEnum, Mapping[StrEnum, StrEnum]]) -> s
     return "\n".join(lines)
 
 
-PAGES: Mapping[str, Callable[[], str]] = {"codes.md": codes, "states.md": state_tables}
+def devices() -> str:
+    head = [
+        "# Devices",
+        "",
+        "What `profile` of an analyser may name. Cable, menu and what is read of each: its README.",
+        "Made from the profiles in `drivers/devices/`; add one: [drivers/README.md](../drivers/README.md).",
+        "",
+        "*drafted*: from documents alone. *captured*: against real traffic, too. *confirmed*: at a site.",
+        "Whatever the grade: validate the device at your site.",
+        "",
+        "| profile | device | protocol | grade | revision | sources |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    return "\n".join([*head, *map(_device, sorted(SHIPPED))]) + "\n"
+
+
+def _device(name: str) -> str:
+    p = load(name).profile
+    model = f"{p.vendor} {p.model}".strip() or "any that sends LIS02 records"
+    if others := [alias for alias in p.aliases if alias != p.model]:
+        model = f"{model} ({', '.join(others)})"
+    link = f"[`{name}`](../drivers/devices/{name}/README.md)"
+    return f"| {link} | {model} | {p.protocol} | {p.grade} | {p.revision} | {'; '.join(p.sources)} |"
+
+
+PAGES: Mapping[str, Callable[[], str]] = {"codes.md": codes, "devices.md": devices, "states.md": state_tables}
 
 
 def write() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 import pytest
+from architecture.demo_picture import picture
 
 from edge_agent.cli.main import main as edge_agent
 from edge_agent.codes import CODES
@@ -131,6 +132,35 @@ def _heads(page: Path) -> set[str]:
     """Anchors as hosting sites make them of headings."""
     heads = re.findall(r"(?m)^#+ (.*)$", page.read_text(encoding="utf-8"))
     return {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_file_a_page_names_is_there(page: Path) -> None:
+    assert _missing_files(page.read_text(encoding="utf-8")) == []
+
+
+def test_a_file_that_is_not_there_is_seen() -> None:
+    assert _missing_files("`tests/no_such_test.py`, `edge_agent/store/`, `docs/codes.md`") == ["tests/no_such_test.py"]
+
+
+def _missing_files(text: str) -> list[str]:
+    """Paths from the top of the project, written as code."""
+    tops = "config|docs|drivers|edge_agent|hl7|simulators|tests"
+    named = re.findall(rf"`((?:{tops})/[\w./-]*)`", text)
+    return [name for name in named if not (ROOT / name).exists()]
+
+
+def test_the_picture_of_the_demonstration_asks_nobody_for_anything() -> None:
+    svg = (ROOT / "docs" / "demo.svg").read_text(encoding="utf-8")
+    assert re.findall(r"https?://[^\"]*", svg) == ["http://www.w3.org/2000/svg"]  # the name of the format
+    assert re.findall(r"@font-face|url\((?!#)|<script|<image|href", svg) == []
+    assert "300&#160;of&#160;300&#160;results&#160;filed" in svg
+
+
+def test_the_same_output_gives_the_same_picture() -> None:
+    output = "acknowledged: xn1 1/1; filed: 1/1\n\nanalyser  device\n1 of 1 results filed in 1 s."
+    assert picture(output) == picture(output)
+    assert "1&#160;of&#160;1&#160;results" in picture(output)
 
 
 def _tracked() -> list[Path]:

@@ -1,5 +1,6 @@
 """`edge-agent trace` shows the whole way of a filed message, from wire bytes to receipt."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,14 @@ from simulators.central import Central, CentralOptions
 
 pytestmark = pytest.mark.broker
 
-WIRE = Path(__file__).parents[2] / "drivers/devices/lis02_generic/samples/worked_example/wire.bin"
+ROOT = Path(__file__).parents[2]
+WIRE = ROOT / "drivers/devices/lis02_generic/samples/worked_example/wire.bin"
+EXAMPLE = (ROOT / "docs/trace.md").read_text(encoding="utf-8").partition("```text\n")[2].partition("```")[0]
+# What differs between two runs: times, the port the analyser called from, the store's identity, the profile's hash.
+VARIES = re.compile(
+    r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[+-]\d\d:\d\d|(?<=CENTRAL\|)[\d+]+"
+    r"|(?<=127\.0\.0\.1:)\d+|[0-9A-Z]{8}-(?=\d{11})|\([0-9a-f]{12}\)"
+)
 
 
 def test_a_filed_message_is_traced_from_bytes_to_receipt(tmp_path: Path) -> None:
@@ -38,6 +46,7 @@ def test_a_filed_message_is_traced_from_bytes_to_receipt(tmp_path: Path) -> None
         assert "OBX|1|SN|GLU" in text
         assert "published" in text
         assert "AA" in text
+        assert VARIES.sub("", text).strip() == VARIES.sub("", EXAMPLE).strip()  # docs/trace.md shows what is
         by_specimen = agent.command("trace", "498151", "--json")
         assert filing.msh10 in by_specimen.stdout
         assert agent.command("trace", "no-such-thing").returncode == 1
