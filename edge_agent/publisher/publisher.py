@@ -201,7 +201,11 @@ class Publisher:
                 if not self._link.note_answered(event):
                     jobs.append(self._guarded(self._delivery.puback(event)))
             elif isinstance(event, Received):
-                jobs.append(self._guarded(self._received(event)))
+                if self._link.topics.own_name(event.topic) is not None:
+                    # At once: what stood there before our birth must not be looked at after the birth's PUBACK.
+                    self._link.own_topic(event)
+                else:
+                    jobs.append(self._guarded(self._received(event)))
         await asyncio.gather(*jobs)
         # Only now, after the commits, and in the order they came (MQTT 5.0 §4.6).
         for event in events:
@@ -238,8 +242,6 @@ class Publisher:
             await self._acknowledged(message, consumer)
         elif (instance := topics.central_instance(message.topic)) is not None:
             self._state_heard(instance, message.payload)
-        else:
-            self._link.own_topic(message)
 
     async def _acknowledged(self, message: Received, consumer: str) -> None:
         if self._options.confirm is Confirm.BROKER:

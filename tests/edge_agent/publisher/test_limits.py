@@ -166,6 +166,29 @@ def test_negative_control_an_ordinary_disconnect_is_followed_by_a_new_connection
     assert agent.alarm("session-taken") is None
 
 
+def test_the_birth_of_a_former_life_is_no_namesake(stub: StubBroker, make_agent: MakeAgent) -> None:
+    """After a kill it still stands there, and is read with the PUBACK of our own birth close behind."""
+
+    def decide(published: Published) -> int | None:
+        if not published.topic.endswith("/state") or len(born) > 0:
+            return 0
+        born.append(published)
+        former = b'{"state": "ready", "session": "0123456789abcdef"}'
+        topic = published.topic.encode()
+        body = len(topic).to_bytes(2, "big") + topic + b"\x00\x07\x00" + former
+        puback = b"\x40\x04" + published.mid.to_bytes(2, "big") + b"\x00\x00"
+        stub.send(b"\x33" + bytes([len(body)]) + body + puback)  # QoS 1, retained
+        return None
+
+    born: list[Published] = []
+    stub.decide = decide
+    stub.start()
+    agent = make_agent(stub)
+    message = agent.queue()
+    until(lambda: agent.state(message) is MessageState.AT_BROKER, "taken")
+    assert agent.alarm("session-taken") is None
+
+
 def test_a_refused_connection_says_why(stub: StubBroker, make_agent: MakeAgent) -> None:
     stub.refuse = 0x86
     stub.start()
