@@ -46,13 +46,18 @@ class Watch:
         self._clock = clock
         self._started = clock.now()
         self._disk_low = False
+        self._recoveries = 0  # of the store, at the newest look
         self._holds: dict[str, set[str]] = {}
         self._gone: set[str] = set()  # once configured, and something of theirs waited since the start
         self._aborted: dict[str, datetime] = {}  # the analyser ended a transmission with L.3 = T, R or E
 
     def disk_low(self) -> bool:
-        """The newest answer; sessions ask before each frame."""
-        return self._disk_low
+        """The newest answer; sessions ask before each frame.
+
+        After a storage error it counts as low until looked at: the reserve given up is for what is stored to be sent,
+        and in seconds new results would have used it up.
+        """
+        return self._disk_low or self._store.recoveries != self._recoveries
 
     def converted(self, code: str, analyser: str, params: Mapping[str, str]) -> None:
         """Conversion met something. A hold's alarm stands until nothing of the analyser is held any more."""
@@ -88,11 +93,13 @@ class Watch:
         return sorted(self._gone)
 
     async def _counts(self) -> Counts | None:
+        recoveries = self._store.recoveries
         try:
             counts, self._disk_low, free = await asyncio.wrap_future(self._store.later(_read))
         except StoreError as error:
             self._alarms.raise_("storage", reason=error.sentence.removeprefix("Results cannot be stored: "))
             return None
+        self._recoveries = recoveries
         if self._store.failed is None:
             self._alarms.clear("storage")
         self._switch(self._disk_low, "disk-low", free_mb=str(free))

@@ -57,6 +57,7 @@ class StoreThread:
         self._later: deque[_Waiting[Any]] = deque()
         self._stopping = False
         self._failed: str | None = None
+        self.recoveries = 0  # how often storage worked again; only this thread counts
         self._retry_at = 0.0
         self._retry_s = RETRY_FIRST_S
 
@@ -173,6 +174,7 @@ class StoreThread:
             self._fail(StorageFailedError(os.strerror(error.errno or 0)).sentence)
             return False
         log.warning("Storage works again.")
+        self.recoveries += 1
         self._failed = None
         return True
 

@@ -150,6 +150,7 @@ class SlowStore:
     """Answers when the test lets it."""
 
     failed: str | None = None
+    recoveries = 0
 
     def __init__(self, inner: Any) -> None:
         self._inner = inner
@@ -216,6 +217,7 @@ def test_an_aborted_transmission_stays_up_until_the_analyser_sends_well_again(ma
 
 class Broken:
     failed: str | None = "Results cannot be stored: the disk is full."
+    recoveries = 0
 
     def later(self, job: Any) -> Future[Any]:
         answer: Future[Any] = Future()
@@ -265,6 +267,16 @@ def test_the_reserve_given_up_on_a_full_disk_is_taken_again(tmp_path: Path) -> N
         assert scene.up() == []
     finally:
         thread.stop()
+
+
+def test_after_a_storage_error_nothing_new_is_taken_before_the_disk_was_looked_at(made: Bench) -> None:
+    """The reserve was perhaps given up just now, and the last look says that there is room."""
+    scene = Scene(made.store)
+    scene.look()
+    made.store.recoveries += 1
+    assert scene.watch.disk_low()
+    scene.look()
+    assert not scene.watch.disk_low()
 
 
 # Links

@@ -142,6 +142,7 @@ def test_after_a_failed_commit_nobody_has_a_receipt_and_storage_is_proved_before
             future.result(WAIT)
     recovered = _until_it_works(stores)
     assert recovered is None
+    assert stores.recoveries == 1
     assert stores.urgent(lambda s: s.append(number, [frame()])).result(WAIT).chunks == 1
     assert stores.later(lambda s: len(s.transmission(number).chunks)).result(WAIT) == 1
     assert [r.levelname for r in caplog.records] == ["ERROR", "WARNING"]  # once down, once up
