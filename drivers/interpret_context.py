@@ -10,8 +10,6 @@ from drivers.protocols.lis02 import Record
 
 Chain = Mapping[str, Record]  # record type -> the record of that type in force: H, P, O, and the one being read
 
-NO_CHAIN: Chain = {}
-
 
 @dataclass(slots=True)
 class ResultDraft:

@@ -27,8 +27,6 @@ from drivers.profile_order import Order, Query, Times
 from drivers.profile_result import CodeEntry, CommentRule, Graphics, Qc, Result, Select, Specimen
 from drivers.profile_types import Predicate, Table
 
-API_VERSION = 1
-
 
 class Profile(Table):
     """A device profile. Every list may be empty; an empty table means the standard."""

@@ -7,7 +7,6 @@ Only leaves are escaped, once, when they are written: a function given ``a^b`` c
 from collections.abc import Iterable, Mapping
 
 FIELD, COMPONENT, REPEAT, ESCAPE, SUBCOMPONENT = DELIMITERS = "|^~\\&"
-SEGMENT_END = "\r"
 NULL = '""'  # HL7 2.5.1 §2.5.3; LAW also writes it where a required field has nothing to say
 
 _NAMED = {FIELD: "\\F\\", COMPONENT: "\\S\\", REPEAT: "\\R\\", ESCAPE: "\\E\\", SUBCOMPONENT: "\\T\\"}

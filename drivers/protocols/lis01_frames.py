@@ -23,7 +23,6 @@ from drivers.protocols.lis01_records import is_terminator
 NOISE_CAP = 1024
 
 _HEADER = re.compile(rb"[ \t]*[Hh][^0-9A-Za-z\x00-\x1f]")
-_HEADER_PART = re.compile(rb"[ \t]*[Hh]?\Z")
 _BARE_MARKS = re.compile(rb"[\r\n\x02\x03\x04\x05\x17]")
 _ENQ_NEXT = re.compile(rb"[\r\n\x00]*\x04?[\r\n\x00]*\x05")
 _NEW_START = re.compile(rb"[\x02\x04\x05]")

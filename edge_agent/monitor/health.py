@@ -9,7 +9,7 @@ from edge_agent.clock import Clock
 from edge_agent.monitor.alarms import Alarms
 from edge_agent.monitor.payloads import AuditHead, ClockInfo, Health
 from edge_agent.monitor.presence import Presence
-from edge_agent.states import MessageState
+from edge_agent.states import OPEN_MESSAGE_STATES, MessageState
 from edge_agent.store.errors import StoreError
 from edge_agent.store.rows import Counts
 from edge_agent.store.store import Store
@@ -17,7 +17,6 @@ from edge_agent.store.thread import StoreThread
 
 EVERY_S = 60.0
 JUMP_S = 2.0
-_OPEN = (MessageState.QUEUED, MessageState.AT_BROKER, MessageState.REJECTED, MessageState.BLOCKED)
 
 
 class HealthReporter:
@@ -56,7 +55,7 @@ class HealthReporter:
         return Health(
             ts=now,
             store=identity,
-            backlog=sum(messages.get(state, 0) for state in _OPEN),
+            backlog=sum(messages.get(state, 0) for state in OPEN_MESSAGE_STATES),
             queued=messages.get(MessageState.QUEUED, 0),
             at_broker=messages.get(MessageState.AT_BROKER, 0),
             filed=messages.get(MessageState.FILED, 0),

@@ -1,18 +1,14 @@
 """The JSON payloads of our retained topics. Times are RFC 3339 in UTC. Nothing of a patient has a field here."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, PlainSerializer
 
 from edge_agent.monitor.alarms import Alarm
+from edge_agent.times import rfc3339
 
-
-def _rfc3339(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-Utc = Annotated[datetime, PlainSerializer(_rfc3339, when_used="json")]
+Utc = Annotated[datetime, PlainSerializer(rfc3339, when_used="json")]
 
 
 class Payload(BaseModel):

@@ -39,9 +39,6 @@ class Presence:
         for alarm in alarms.active():
             self._alarm_changed(alarm, up=True)
 
-    def set_info(self, info: Info) -> None:
-        self._set("info", info.encode())
-
     def set_health(self, health: Health) -> None:
         self._set("health", health.encode())
 

@@ -4,13 +4,12 @@ Binary CloudEvents: the payload is the untouched HL7 text, the attributes are us
 Brokers log properties, so none of them says anything of a patient: ids here are message ids.
 """
 
-from datetime import UTC, datetime
-
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from edge_agent.publisher.topics import Topics
 from edge_agent.store.rows import OutboxRow
+from edge_agent.times import rfc3339
 
 HL7_TYPE = "application/hl7-v2; charset=utf-8"
 JSON_TYPE = "application/json"
@@ -58,10 +57,6 @@ def event_type(payload: bytes) -> str:
     fields = payload.split(b"\r", 1)[0].split(b"|")
     parts = fields[8].decode("ascii").lower().split("^") if len(fields) > 8 and fields[8].isascii() else []
     return ".".join(["org.edge-agent.hl7", *parts[:2], "v1"])
-
-
-def rfc3339(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def packet_size(topic: str, payload: bytes, properties: Properties | None) -> int:

@@ -12,7 +12,7 @@ from edge_agent.clock import Clock
 from edge_agent.monitor.alarms import Alarms
 from edge_agent.publisher.answers import Wrong
 from edge_agent.publisher.outbox import Unfinished
-from edge_agent.publisher.properties import rfc3339
+from edge_agent.times import rfc3339
 
 EVENT_LASTS = timedelta(hours=1)
 GRAPHICS = "graphics-too-large"

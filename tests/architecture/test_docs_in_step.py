@@ -5,11 +5,14 @@ import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import click
 import pytest
 from architecture.demo_picture import picture
+from pydantic import BaseModel
 
+from drivers.profile import Profile
 from edge_agent.cli.main import main as edge_agent
 from edge_agent.codes import CODES
 from edge_agent.states import ItemState, MessageState, TransmissionState
@@ -148,6 +151,29 @@ def _missing_files(text: str) -> list[str]:
     tops = "config|docs|drivers|edge_agent|hl7|simulators|tests"
     named = re.findall(rf"`((?:{tops})/[\w./-]*)`", text)
     return [name for name in named if not (ROOT / name).exists()]
+
+
+def test_a_key_of_a_profile_without_effect_is_said_to_be_one() -> None:
+    said = (ROOT / "drivers" / "README.md").read_text(encoding="utf-8").partition("without effect so far")[2]
+    code = "".join(p.read_text("utf-8") for top in ("drivers", "edge_agent") for p in (ROOT / top).rglob("*.py"))
+    idle = [key for key in _keys(Profile) if not re.search(rf"\.{key[-1]}\b", code)]
+    assert len(idle) > 5
+    # `api_version` is looked at when a profile is read, `aliases` on the page of devices, `conflict` has one value.
+    known = {("api_version",), ("aliases",), ("qc", "conflict")}
+    assert [key for key in idle if key not in known and not _is_named(key, said)] == []
+
+
+def _keys(table: type[BaseModel], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for name, field in table.model_fields.items():
+        yield (*above, name)
+        for inner in (field.annotation, *get_args(field.annotation)):
+            if isinstance(inner, type) and issubclass(inner, BaseModel):
+                yield from _keys(inner, (*above, name))
+
+
+def _is_named(key: tuple[str, ...], text: str) -> bool:
+    """By itself, or by a table as a whole."""
+    return f"`[{key[0]}]`" in text or bool(re.search(rf"`[^`]*\b{key[-1]}`", text))
 
 
 def test_the_picture_of_the_demonstration_asks_nobody_for_anything() -> None:

@@ -7,9 +7,10 @@ import pytest
 from support_publisher import outbox_row
 
 from edge_agent.publisher.options import Broker, BrokerUrlError, Confirm, MqttOptions, broker
-from edge_agent.publisher.properties import event_type, json_properties, packet_size, result_properties, rfc3339
+from edge_agent.publisher.properties import event_type, json_properties, packet_size, result_properties
 from edge_agent.publisher.topics import TOPICS, Topics
 from edge_agent.store.rows import Route
+from edge_agent.times import rfc3339
 
 TOPIC = Topics("ivd/v1", "seoul-01", "gw-01")
 
