@@ -99,7 +99,7 @@ class Agent:
             self._settings, pins, store, self._clock, self._rng, alarms, converter.kick, lambda: watch.disk_low()
         )
         watch = Watch(store, links.links, self._usual_gaps(pins), alarms, presence, self._clock)
-        health = HealthReporter(store, self._data_dir, self._clock, alarms, presence)
+        health = HealthReporter(store, self._clock, alarms, presence)
         housekeeping = Housekeeping(store, self._clock, alarms, timedelta(days=self._settings.store.retention_days))
         questions = Questions(
             self._settings,

@@ -2,8 +2,6 @@
 
 import asyncio
 import contextlib
-import shutil
-from pathlib import Path
 
 from edge_agent.clock import Clock
 from edge_agent.monitor.alarms import Alarms
@@ -23,14 +21,12 @@ class HealthReporter:
     def __init__(
         self,
         store: StoreThread,
-        data_dir: Path,
         clock: Clock,
         alarms: Alarms,
         presence: Presence,
         every_s: float = EVERY_S,
     ) -> None:
         self._store = store
-        self._data_dir = data_dir
         self._clock = clock
         self._alarms = alarms
         self._presence = presence
@@ -47,7 +43,7 @@ class HealthReporter:
 
     async def report(self) -> Health:
         """Raises what the store raises."""
-        counts, head, identity = await asyncio.wrap_future(self._store.later(_read))
+        counts, head, identity, free = await asyncio.wrap_future(self._store.later(_read))
         jumped = self._clock_jump()
         now = self._clock.now()
         messages = counts.messages
@@ -64,7 +60,7 @@ class HealthReporter:
             oldest_unfiled_s=None if oldest is None else max(0, int((now - oldest).total_seconds())),
             held=sum(counts.held.values()),
             failed=sum(counts.failed.values()),
-            disk_free_mb=shutil.disk_usage(self._data_dir).free // 1_000_000,
+            disk_free_mb=free,
             clock=ClockInfo(now=now, jumped_s=jumped),
             audit=AuditHead(entry=head[0], hash=head[1]),
             alarms=len(self._alarms.active()),
@@ -82,5 +78,5 @@ class HealthReporter:
         return 0
 
 
-def _read(store: Store) -> tuple[Counts, tuple[int, str], str]:
-    return store.counts(), store.audit_head(), store.identity
+def _read(store: Store) -> tuple[Counts, tuple[int, str], str, int]:
+    return store.counts(), store.audit_head(), store.identity, store.disk_free_mb()

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import os
 from concurrent.futures import Future
 from datetime import UTC, datetime
 from pathlib import Path
@@ -109,11 +110,13 @@ async def _reports(tmp_path: Path, alarms: Alarms, presence: Presence) -> list[i
     thread = StoreThread(lambda: Store.open(tmp_path, clock, reserve_mb=0, low_water_mb=0, allow_unsafe=True))
     thread.start()
     try:
-        reporter = HealthReporter(thread, tmp_path, clock, alarms, presence)
+        reporter = HealthReporter(thread, clock, alarms, presence)
         first = await reporter.report()
         assert (first.backlog, first.oldest_unfiled_s, first.held, first.alarms) == (0, None, 0, 0)
         assert len(first.store) == 8
         assert first.audit.hash
+        stat = os.statvfs(tmp_path)  # megabytes as in `status` and store.low_water_mb: 1024 * 1024 bytes
+        assert abs(first.disk_free_mb - stat.f_bavail * stat.f_frsize // 1024**2) < 512
         clock.offset += 3600
         second = await reporter.report()
         up = alarms.is_up("clock")
@@ -142,15 +145,15 @@ class NoStore:
         return failed
 
 
-async def _reports_while_storage_fails(tmp_path: Path, alarms: Alarms, presence: Presence) -> int:
+async def _reports_while_storage_fails(alarms: Alarms, presence: Presence) -> int:
     store = NoStore()
-    reporter = HealthReporter(store, tmp_path, SystemClock(), alarms, presence, every_s=0)  # type: ignore[arg-type]  # a stub
+    reporter = HealthReporter(store, SystemClock(), alarms, presence, every_s=0)  # type: ignore[arg-type]  # a stub
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(0.2):
             await reporter.run()
     return store.asked
 
 
-def test_a_storage_error_is_no_end_of_the_heartbeat(tmp_path: Path, alarms: Alarms, presence: Presence) -> None:
-    assert asyncio.run(_reports_while_storage_fails(tmp_path, alarms, presence)) > 1
+def test_a_storage_error_is_no_end_of_the_heartbeat(alarms: Alarms, presence: Presence) -> None:
+    assert asyncio.run(_reports_while_storage_fails(alarms, presence)) > 1
     assert "health" not in presence.facts()
