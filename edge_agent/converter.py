@@ -179,7 +179,17 @@ class Converter:
         analyser = transmission.source.analyser
         broken = self._ask(lambda s: s.interrupted(analyser, MOST_BROKEN))
         keys, specimens = set(planned.keys()), planned.named
-        return tuple(t.id for t in broken if t.id < transmission.id and self._covered(t, reader, keys, specimens))
+        return tuple(t.id for t in broken if t.id < transmission.id and self._is_covered(t, reader, keys, specimens))
+
+    def _is_covered(
+        self, broken: Transmission, reader: Reader, keys: set[ObservationKey], specimens: frozenset[str]
+    ) -> bool:
+        try:
+            return self._covered(broken, reader, keys, specimens)
+        except (DriverError, *_DEFECTS) as error:
+            # The defect is of the broken one's bytes. It stays as it is, and costs what came after it nothing.
+            log.error("Whether t%d was sent again cannot be told: %s", broken.id, type(error).__name__)
+            return False
 
     def _covered(
         self, broken: Transmission, reader: Reader, keys: set[ObservationKey], specimens: frozenset[str]

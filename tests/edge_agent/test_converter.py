@@ -92,6 +92,26 @@ def test_a_driver_that_fails_on_a_message_costs_that_message_only(
         assert specimens(made) == ["S24-0028", "S24-0030", "S24-0029"]
 
 
+def test_what_broke_off_and_breaks_its_driver_costs_nothing_that_comes_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every later transmission is compared with it, to see whether it was sent again."""
+    read = Device.read
+
+    def defective(self: Device, text: bytes, **options: Any) -> Any:
+        if b"S24-0029" in text:
+            raise KeyError
+        return read(self, text, **options)
+
+    monkeypatch.setattr(Device, "read", defective)
+    with bench(tmp_path) as made:
+        broken = made.receive(sent("S24-0029"), event=BROKEN)
+        made.receive(sent("S24-0028"))
+        made.convert()
+        assert specimens(made) == ["S24-0028"]
+        assert made.transmission(broken).state is TransmissionState.INTERRUPTED
+
+
 @pytest.mark.parametrize("error", [ZeroDivisionError, RecursionError, StopIteration, UnicodeDecodeError])
 def test_no_defect_of_ours_stops_the_conversion_of_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from drivers.canonical import Comment, Observation, Patient, Specimen
+from drivers.canonical import Comment, Graphic, Observation, Patient, Specimen
 from edge_agent.identity import KeyRing, observation_digest, specimen_key, timed_to_the_minute
 
 SPECIMEN = Specimen(id="498151", patient=Patient(id="PID77"))
@@ -41,6 +41,7 @@ def digest(observation: Observation, specimen: Specimen = SPECIMEN, analyser: st
         {"completed": "20240301101300"},
         {"comments": ()},
         {"no_result": "clotted"},
+        {"graphic": Graphic("IM", "PNG", "Base64", "iVBORw0KGgo=")},
     ],
 )
 def test_any_difference_in_content_makes_another_observation(changed) -> None:
