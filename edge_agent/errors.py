@@ -58,5 +58,5 @@ class UnknownIdError(AgentError):
         super().__init__(
             "Nothing with this id is in the store.",
             code="unknown-id",
-            action="Use a message id (MSH-10), a transmission (t12) or a specimen id; see `edge-agent queue`.",
+            action="Use a message id of `edge-agent queue` or a specimen id; for `trace` also a transmission (t12).",
         )

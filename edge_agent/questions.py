@@ -76,11 +76,11 @@ class Questions:
         return await self._read(lambda s: _queue(s, state, analyser, min(max(limit, 1), 1000)))
 
     async def show(self, request: Mapping[str, Any]) -> Plain:
-        name = str(request.get("id", ""))
+        name = _name(request)
         return {"messages": await self._read(lambda s: _messages(s, name))}
 
     async def trace(self, request: Mapping[str, Any]) -> Plain:
-        name = str(request.get("id", ""))
+        name = _name(request)
         traced = await self._read(lambda s: _traced(s, name))
         return {
             "transmissions": [transmission_trace(t, self.readers.get(t.transmission.source.analyser)) for t in traced]
@@ -138,6 +138,14 @@ class Questions:
 
     async def _read(self, job: Callable[[Store], T]) -> T:
         return await asyncio.wrap_future(self.store.later(job))
+
+
+def _name(request: Mapping[str, Any]) -> str:
+    """The id asked for. What came without a specimen id is not found by asking for nothing."""
+    name = str(request.get("id", "")).strip()
+    if not name:
+        raise UnknownIdError
+    return name
 
 
 def _verdict(needs: Sequence[Alarm], active: Sequence[Alarm]) -> str:

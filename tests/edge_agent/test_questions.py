@@ -255,6 +255,16 @@ def test_an_unknown_id_is_said_and_not_repeated(made: Gateway, question: str, na
     assert not name or name not in caught.value.sentence
 
 
+def test_a_result_without_a_specimen_id_is_not_found_by_asking_for_nothing(made: Gateway) -> None:
+    made.bench.receive(records(r"H|\^&|||BENCH-7", "P|1", "O|1|||^^^NA|R", "R|1|^^^NA|141|mmol/L||N||F", "L|1|N"))
+    made.bench.convert()
+    assert made.answer("queue")["held"][0]["code"] == "no-specimen-id"
+    for nothing in ("", " "):
+        with pytest.raises(AgentError) as caught:
+            made.answer("trace", id=nothing)
+        assert caught.value.code == "unknown-id"
+
+
 def test_every_message_of_a_specimen_is_shown_newest_first(made: Gateway) -> None:
     received(made)
     received(made, GOOD.replace(b"140", b"141"))
