@@ -143,6 +143,27 @@ def test_a_restarted_agent_waits_for_the_answer_to_what_it_had_sent(
     assert len(central.arrived) == 1
 
 
+@pytest.mark.parametrize("forgets", [False, True])
+def test_a_restarted_agent_sends_again_what_nobody_answered(
+    broker: Broker, make_agent: MakeAgent, make_central: MakeCentral, forgets: bool
+) -> None:
+    """The answer got lost while the agent was away; or the broker, started anew, has lost everything it had taken."""
+    central = make_central(broker, answer=lambda _m: None)
+    agent = make_agent(broker)
+    message = agent.queue()
+    until(lambda: agent.state(message) is MessageState.AT_BROKER, "at the broker")
+    agent.stop()
+    if forgets:
+        broker.restart()
+        central = make_central(broker)
+    else:
+        central.answer = lambda _m: "AA"
+    again = make_agent(broker, ack_timeout_s=60.0 if forgets else 0.2)
+    until(lambda: again.filed(message), "filed after it was sent again")
+    assert central.ids()[-1] == message
+    assert central.arrived[-1].user["replay"] == "retry"
+
+
 def test_the_next_message_of_a_specimen_waits_for_the_answer_to_the_one_before(
     broker: Broker, make_agent: MakeAgent, make_central: MakeCentral
 ) -> None:
