@@ -8,6 +8,7 @@ import random
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from drivers.errors import ProfileError
 from drivers.sdk import Device, load
@@ -22,6 +23,7 @@ from edge_agent.settings_file import read, resolve
 from edge_agent.settings_lines import LineIndex
 from edge_agent.transport.errors import PortUrlError
 from edge_agent.transport.open import transport_for
+from edge_agent.transport.serial_port import steady_name
 
 _LONGEST_SOCKET_PATH = 107  # bytes, unix(7): sun_path without its final NUL
 
@@ -160,3 +162,7 @@ def _facts(settings: Settings, found: dict[str, Device]) -> Iterator[str]:
         device = found[analyser.id]
         where = ", ".join(analyser.transports())
         yield f"{analyser.id}: {device.name} revision {device.profile.revision}, {analyser.mode}, {where}"
+        for url in analyser.transports():
+            path = urlsplit(url).path
+            if url.startswith("serial:") and (steady := steady_name(path)):
+                yield f"{analyser.id}: {path} can change its number when it is plugged in again; {steady} does not"

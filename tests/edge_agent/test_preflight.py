@@ -202,3 +202,13 @@ def test_certificates_are_looked_at_although_an_analyser_is_wrong(secured: Path)
     secured.write_text(secured.read_text().replace("sysmex_xn", "sysmex_xm"), encoding="utf-8")
     (secured.parent / "ca.pem").write_text("not a certificate", encoding="utf-8")
     assert [key for _, key, _ in mistakes(secured)] == ["mqtt.ca_file", "analyser.xn1.profile"]
+
+
+def test_a_serial_port_with_a_number_is_shown_with_its_steady_name(
+    written: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steady = "/dev/serial/by-id/usb-FTDI_A1-if00-port0"
+    monkeypatch.setattr("edge_agent.preflight.steady_name", lambda device: steady if device == "/dev/ttyUSB0" else "")
+    path = written(GOOD)
+    hint = f"gx1: /dev/ttyUSB0 can change its number when it is plugged in again; {steady} does not"
+    assert hint in examine(path, load(path))
