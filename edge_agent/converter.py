@@ -157,8 +157,8 @@ class Converter:
         known = self._known(transmission, keys, before) if keys else {}
         count = planned.reservations()
         reserved = self._ask(lambda s: s.reserve(count)) if count else []
-        completes = self._completes(planned, reader)
-        return settle(planned, known, reserved, reader.device.coding(), policy, completes)
+        settled = settle(planned, known, reserved, reader.device.coding(), policy, self._completes(planned, reader))
+        return replace(settled, completed_by=self._completed_by(planned, reader))
 
     def _known(
         self, transmission: Transmission, keys: Sequence[ObservationKey], before: Sequence[Group]
@@ -180,6 +180,22 @@ class Converter:
         broken = self._ask(lambda s: s.interrupted(analyser, MOST_BROKEN))
         keys, specimens = set(planned.keys()), planned.named
         return tuple(t.id for t in broken if t.id < transmission.id and self._is_covered(t, reader, keys, specimens))
+
+    def _completed_by(self, planned: Plan, reader: Reader) -> int:
+        """The transmission that brought the rest before this one was known to be interrupted; 0 if none did.
+
+        An analyser that lost its line comes back on another and sends again; the old line's end is noticed later.
+        """
+        broken = planned.transmission
+        if broken.state is not TransmissionState.INTERRUPTED or not broken.text():
+            return 0
+        whole = plan(broken, reader.device, reader.policy, everything=True)
+        rest = set(whole.keys()) - set(planned.keys()) or set(whole.keys())
+        known = self._ask(lambda s: s.lookup(broken.source.analyser, tuple(rest)))
+        carriers = {found.transmission for found in known.values()}
+        if not rest or rest - set(known) or whole.named - {s.specimen.id for s in whole.specimens}:
+            return 0
+        return max((t for t in carriers if t > broken.id), default=0)
 
     def _is_covered(
         self, broken: Transmission, reader: Reader, keys: set[ObservationKey], specimens: frozenset[str]

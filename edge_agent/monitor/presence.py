@@ -45,9 +45,6 @@ class Presence:
     def set_analyser(self, analyser: str, state: AnalyserState) -> None:
         self._set(f"analyser/{analyser}/state", state.encode())
 
-    def remove_analyser(self, analyser: str) -> None:
-        self._remove(f"analyser/{analyser}/state")
-
     def running(self) -> None:
         """Everything is built: from now on the state is ready or degraded."""
         self._phase = "running"

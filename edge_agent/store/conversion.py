@@ -106,7 +106,9 @@ class _Settling:
         for message in self._settlement.replays:
             grant_replay(self._database, message, self._now)
         for transmission in self._settlement.completes:
-            self._complete(transmission)
+            self._complete(transmission, self._transmission)
+        if self._settlement.completed_by:
+            self._complete(self._transmission, self._settlement.completed_by)
         self._database.execute(
             "UPDATE transmission SET converted = 1, settled = max(ifnull(settled, 0), ?) WHERE id = ?",
             (self._now, self._transmission),
@@ -268,12 +270,12 @@ class _Settling:
             "UPDATE specimen_group SET state = 'converted', held = 0, failed = 0, released = 0 WHERE id = ?", (group,)
         )
 
-    def _complete(self, transmission: int) -> None:
+    def _complete(self, transmission: int, by: int) -> None:
         before = transmission_state(self._database, transmission)
         after = after_transmission(before, TransmissionEvent.RESENT)
         self._database.execute(
             "UPDATE transmission SET state = ?, completed_by = ?, settled = ifnull(settled, ?) WHERE id = ?",
-            (after, self._transmission, self._now, transmission),
+            (after, by, self._now, transmission),
         )
 
     def _audit(self) -> None:
@@ -285,6 +287,7 @@ class _Settling:
             "messages": " ".join(self._sent),
             "replays": " ".join(self._settlement.replays),
             "completes": " ".join(str(t) for t in self._settlement.completes),
+            "completed_by": str(self._settlement.completed_by or ""),
             "holds": " ".join(sorted({h for h, _ in self._settlement.holds} | {o.hold for o in observations} - {""})),
         }
         counts = {state.value: str(states.count(state)) for state in _EVENT}

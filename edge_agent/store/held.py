@@ -40,15 +40,6 @@ class Held:
             )
         ]
 
-    def message_group(self, message_id: str) -> Group | None:
-        """The specimen a message carries."""
-        row = self._database.row(
-            "SELECT g.id, g.transmission, g.analyser, g.specimen, g.role, g.state, g.hold, g.detail, g.since, g.stat"
-            " FROM outbox o JOIN specimen_group g ON g.id = o.group_id WHERE o.id = ?",
-            (message_id,),
-        )
-        return None if row is None else self._group(row)
-
     def find(self, *, specimen: str, limit: int = 100) -> list[str]:
         """Ids of the messages that carry a specimen id, newest first."""
         rows = self._database.rows(

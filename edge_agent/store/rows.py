@@ -138,6 +138,7 @@ class Settlement:
     groups: tuple[NewGroup, ...] = ()
     replays: tuple[str, ...] = ()  # filed messages the analyser sent again in full: once more, same id
     completes: tuple[int, ...] = ()  # interrupted transmissions this one completes
+    completed_by: int = 0  # the transmission that completes this interrupted one, where it was settled before
     holds: tuple[tuple[str, str], ...] = ()  # (code, detail) for the whole transmission
     alarms: tuple[tuple[str, Mapping[str, str]], ...] = ()  # (code, params): raised, not stored
 

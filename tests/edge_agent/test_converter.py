@@ -14,7 +14,7 @@ from drivers.sdk import Device
 from edge_agent import converter
 from edge_agent.states import ItemState, MessageState, TransmissionEvent, TransmissionState
 from edge_agent.store.errors import AlreadySentError, StorageFailedError
-from edge_agent.store.rows import Route, Settlement
+from edge_agent.store.rows import Chunk, ChunkKind, Route, Settlement
 from edge_agent.store.store import Store
 
 HEADER = r"H|\^&|||BENCH-7|||||||P|LIS02-A2|20240612120000"
@@ -348,6 +348,37 @@ def test_a_resend_that_starts_where_it_broke_off_completes_it_too(tmp_path: Path
         made.receive(records(HEADER, PATIENT, SECOND, na("141"), END))
         assert states_after(made, old) == [TransmissionState.COMPLETED_BY]
         assert specimens(made) == ["S24-0028", "S24-0029"]
+
+
+def still_receiving(made: Bench, text: bytes) -> int:
+    def store(s: Store) -> int:
+        number = s.open_transmission(source())
+        s.append(number, [Chunk(ChunkKind.FRAME, b"\x021" + text + b"\x03", text, 1, True)])
+        return number
+
+    number: int = made.do(store)
+    return number
+
+
+def test_a_resend_on_another_line_completes_what_is_known_to_be_broken_only_later(tmp_path: Path) -> None:
+    with bench(tmp_path) as made:
+        old = still_receiving(made, records(*PART))
+        new = made.receive(records(*PART, END))
+        made.convert()
+        assert specimens(made) == ["S24-0028", "S24-0029"]
+        made.do(lambda s: s.end(old, BROKEN, "link"))
+        assert states_after(made, old) == [TransmissionState.COMPLETED_BY]
+        assert made.transmission(old).completed_by == new
+        assert specimens(made) == ["S24-0028", "S24-0029"]
+
+
+def test_another_message_on_another_line_does_not(tmp_path: Path) -> None:
+    with bench(tmp_path) as made:
+        old = still_receiving(made, records(*PART))
+        made.receive(records(HEADER, PATIENT, FIRST, na("140"), END))
+        made.convert()
+        made.do(lambda s: s.end(old, BROKEN, "link"))
+        assert states_after(made, old) == [TransmissionState.INTERRUPTED]
 
 
 def test_a_record_cut_in_its_middle_need_not_come_again_as_it_was(tmp_path: Path) -> None:

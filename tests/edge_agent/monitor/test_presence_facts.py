@@ -64,7 +64,7 @@ def test_facts_follow_what_is_put_in_and_taken_out(presence: Presence, alarms: A
     state = AnalyserState(link="up", protocol="idle", since=NOW, last_byte=NOW, held=2)
     presence.set_analyser("xn1", state)
     presence.set_analyser("xn1", state)
-    presence.remove_analyser("xn1")
+    presence.set_analyser("xn1", state.model_copy(update={"link": "down"}))
     alarms.raise_("storage", reason="full")
     alarms.clear("storage")
     assert [name for name, _ in told] == [

@@ -159,9 +159,11 @@ class MemoryStore:
         self._replace(old, new)
         for id_ in settlement.replays:
             self._grant(id_)
-        for other in settlement.completes:
+        pairs = [(other, found.id) for other in settlement.completes]
+        pairs += [(found.id, settlement.completed_by)] if settlement.completed_by else []
+        for other, by in pairs:
             state = after_transmission(self.transmission(other).state, TransmissionEvent.RESENT)
-            self.transmissions[other] = replace(self.transmissions[other], state=state, completed_by=found.id)
+            self.transmissions[other] = replace(self.transmissions[other], state=state, completed_by=by)
         self.transmissions[found.id] = replace(self.transmissions[found.id], converted=True)
         self.settled[found.id] = max(self.clock.now(), self.settled.get(found.id, self.clock.now()))
 

@@ -94,6 +94,15 @@ def test_an_interruption_is_completed_by_the_resend(any_store):
     assert any_store.counts().interrupted == {}
 
 
+def test_an_interruption_is_completed_by_what_was_settled_before_it(any_store):
+    resend, broken = received(any_store), received(any_store, event=TransmissionEvent.BROKEN, reason="link")
+    any_store.settle(Settlement(resend))
+    any_store.settle(Settlement(broken, completed_by=resend))
+    found = any_store.transmission(broken)
+    assert (found.state, found.completed_by) == (TransmissionState.COMPLETED_BY, resend)
+    assert any_store.counts().interrupted == {}
+
+
 # conversion
 
 

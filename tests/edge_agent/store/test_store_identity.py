@@ -212,9 +212,9 @@ def test_the_trace_leads_from_a_specimen_to_bytes_and_attempts(store):
     sent = queued(store, "S-77", values=("GLU",), holds=("X1",))
     filed(store, sent)
     assert store.find(specimen="S-77") == [sent]
-    group = store.message_group(sent)
+    row = store.message(sent)
+    [group] = store.groups(row.transmission)
     assert (group.specimen, [o.code for o in group.observations]) == ("S-77", ["GLU", "X1"])
-    assert group == store.groups(group.transmission)[0]
     assert store.transmission(group.transmission).chunks[0].chunk.raw.startswith(b"\x02")
     assert [a.what for a in store.attempts(sent)] == ["published", "puback", "ack"]
     assert store.find(specimen="S-7") == []

@@ -73,7 +73,6 @@ def test_the_way_of_a_message_uses_indexes_only(store, clock, plans):
     store.settle(Settlement(received(store), replays=(sent,)))
     store.counts()
     store.messages(states=(MessageState.REJECTED,), after=sent)
-    store.message_group(sent)
     store.attempts(sent)
     store.audit_head()
     assert len(plans) > 30
