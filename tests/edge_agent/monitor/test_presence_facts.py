@@ -73,7 +73,8 @@ def test_facts_follow_what_is_put_in_and_taken_out(presence: Presence, alarms: A
         "alarm/storage",
         "alarm/storage",
     ], "an unchanged fact is not told again"
-    assert told[1][1] == told[3][1] == b"", "empty = cleared"
+    assert told[3][1] == b"", "empty = cleared"
+    assert json.loads(told[1][1])["link"] == "down"
     assert json.loads(told[0][1]) == {
         "link": "up",
         "protocol": "idle",
@@ -84,7 +85,7 @@ def test_facts_follow_what_is_put_in_and_taken_out(presence: Presence, alarms: A
         "held": 2,
         "failed": 0,
     }
-    assert set(presence.facts()) == {"info"}
+    assert set(presence.facts()) == {"info", "analyser/xn1/state"}
 
 
 def test_alarms_that_were_up_before_are_facts(alarms: Alarms) -> None:
