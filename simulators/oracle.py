@@ -45,6 +45,12 @@ class Verdict:
     def acknowledged(self) -> int:
         return self.owed.total()
 
+    def sentence(self) -> str:
+        """The sums in one line, for a list of many runs."""
+        found = Counter(fault.kind for fault in self.faults)
+        faults = ", ".join(f"{found[kind]} {kind}" for kind in FAULTS)
+        return f"{self.acknowledged} acknowledged, {self.filed.total()} filed, {faults}"
+
     def of(self, kind: str) -> list[Fault]:
         return [fault for fault in self.faults if fault.kind == kind]
 

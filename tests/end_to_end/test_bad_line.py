@@ -55,11 +55,12 @@ def ward(tmp_path_factory: pytest.TempPathFactory, taken: socket.socket) -> Iter
     text = GENERIC.read_text(encoding="utf-8").replace("[link]\n", "[link]\nreceive_s = 1.0\n")
     (patience / "profile.toml").write_text(text, encoding="utf-8")
     names = ("plain", "sum-once", "sum-always", "half-gone", "glued", "enq-again", "enq-inside", "rubbish", "noise")
+    port = taken.getsockname()[1]
     benches = [
         *(Bench(name, "lis02_generic") for name in names),
         Bench("half-silent", "short_patience"),
         Bench("big", "horiba_yumizen"),
-        Bench("late-port", "lis02_generic", port=taken.getsockname()[1]),
+        Bench("late-port", "lis02_generic", port=port, transport=f"tcp-server://127.0.0.1:{port}"),
         Bench("no-port", "lis02_generic", transport="serial:///dev/serial/by-id/usb-not-there?baudrate=9600"),
     ]
     with ward_in(folder, benches) as found:

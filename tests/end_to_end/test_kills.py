@@ -45,7 +45,7 @@ def test_nothing_acknowledged_is_lost_or_doubled_when_the_agent_is_killed(tmp_pa
             sender.join(120)
         until(lambda: agent.nothing_waits(), 120, "everything is filed")
         verdict = compare([row for r in reports for row in r.rows], list(central.ledger.filings()))
-        print(verdict.table())
+        print(f"{verdict.table()}\n{KILLS} kills: {verdict.sentence()}")
         assert verdict.acknowledged > 0
         assert verdict.flawless, verdict.table()
 

@@ -95,7 +95,7 @@ def test_a_management_system_that_is_away_costs_nothing(tmp_path: Path, benches:
 def check(run: Run, central: Central, agent) -> None:
     filings = list(central.ledger.filings())
     verdict = compare(run.rows, filings)
-    print(f"\n{run.sent} messages sent\n{verdict.table()}")
+    print(f"\n{verdict.table()}\n{run.sent} messages: {verdict.sentence()}")
     assert verdict.flawless, verdict.table()
     values = [f for f in filings if f.observation.type != "ED"]  # images never hold values up, so they come after
     assert not out_of_order_per_specimen(values)
