@@ -1,5 +1,6 @@
 """The broker is away for a third of a run, the management system for another: all filed, once, in order."""
 
+import math
 import os
 import threading
 from dataclasses import replace
@@ -30,7 +31,7 @@ class Run:
         self.sent = 0
 
     def third(self) -> None:
-        each = MESSAGES // 3 // len(self.benches)
+        each = math.ceil(MESSAGES / 3 / len(self.benches))
         threads = [threading.Thread(target=self._send, args=(n, b, each)) for n, b in enumerate(self.benches)]
         for thread in threads:
             thread.start()
