@@ -230,6 +230,6 @@ def test_such_a_place_would_be_seen(line: str) -> None:
     assert _offending(line) == [line]
 
 
-@pytest.mark.parametrize("line", ["serial:///dev/ttyUSB0", "/var/lib/edge-agent", "tests/work/one", "~/work"])
+@pytest.mark.parametrize("line", ["serial:///dev/ttyUSB0", "/var/lib/edge-agent", "tests/home/one", "~/notes"])
 def test_places_of_the_service_itself_are_no_offence(line: str) -> None:
     assert _offending(line) == []
