@@ -51,8 +51,8 @@ class ControlServer:
     def _let_in(self, group: int) -> None:
         """The group may use the socket and pass through its directory, not list it; every other file there is 0600."""
         folder = self._path.parent
-        os.chown(self._path, -1, group)
-        os.chown(folder, -1, group)
+        _give(self._path, group)
+        _give(folder, group)
         folder.chmod(folder.stat().st_mode | stat.S_IXGRP)
 
     async def stop(self) -> None:
@@ -86,6 +86,12 @@ class ControlServer:
         except (ValueError, KeyError, TypeError, RecursionError):
             raise AgentError("The agent does not know this command.", code="usage", action="Update both.") from None
         return {"ok": True, "result": await answer(request)}
+
+
+def _give(path: Path, group: int) -> None:
+    """What has the group already is left alone: the service may not call chown at all."""
+    if path.stat().st_gid != group:
+        os.chown(path, -1, group)
 
 
 _CANNOT_ANSWER = AgentError(

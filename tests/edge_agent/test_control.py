@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -87,6 +88,29 @@ def test_an_answer_larger_than_a_socket_buffer_comes_whole(tmp_path: Path) -> No
 def test_only_the_owner_and_the_group_may_open_the_socket(tmp_path: Path) -> None:
     with serving(tmp_path) as made:
         assert stat.S_IMODE(made.path.stat().st_mode) == 0o660
+
+
+def test_a_service_that_may_not_call_chown_still_lets_its_group_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    own = tmp_path.stat().st_gid
+    tmp_path.chmod(0o700)
+    monkeypatch.setattr(control.os, "chown", refuse)
+    monkeypatch.setattr(control.grp, "getgrnam", lambda _: SimpleNamespace(gr_gid=own))
+    with serving(tmp_path) as made:
+        assert stat.S_IMODE(made.path.stat().st_mode) == 0o660
+        assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o710
+
+
+def test_a_group_that_is_not_the_owners_is_given_the_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = []
+    monkeypatch.setattr(control.os, "chown", lambda path, _, group: given.append((Path(path).name, group)))
+    monkeypatch.setattr(control.grp, "getgrnam", lambda _: SimpleNamespace(gr_gid=tmp_path.stat().st_gid + 1))
+    with serving(tmp_path):
+        assert given == [("control.sock", tmp_path.stat().st_gid + 1), (tmp_path.name, tmp_path.stat().st_gid + 1)]
 
 
 def test_an_error_of_the_agent_comes_as_it_was_said(tmp_path: Path) -> None:
