@@ -5,12 +5,13 @@ import json
 import logging
 import sys
 from pathlib import Path
+from typing import get_args
 
 import click
 
 from edge_agent.agent import Agent
 from edge_agent.cli.options import config_option, config_path, reading
-from edge_agent.logs import set_up
+from edge_agent.logs import Format, set_up
 from edge_agent.preflight import examine, loaded
 
 
@@ -23,11 +24,18 @@ from edge_agent.preflight import examine, loaded
     show_default=True,
     help="How much to write to stderr.",
 )
-def run(config_: Path | None, log_level: str) -> None:
+@click.option(
+    "--log-format",
+    type=click.Choice(get_args(Format)),
+    default="text",
+    show_default=True,
+    help="Lines for people, or one JSON object a line.",
+)
+def run(config_: Path | None, log_level: str, log_format: Format) -> None:
     """Run the agent until it is told to stop (SIGTERM or Ctrl-C)."""
     path = config_path(config_)
     settings = loaded(path)
-    set_up(getattr(logging, log_level.upper()))
+    set_up(getattr(logging, log_level.upper()), log_format)
     agent = Agent.build(path, settings)
     sys.exit(asyncio.run(agent.run()))
 
