@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import hashlib
 import logging
+import os
 import signal
 from collections.abc import Coroutine, Mapping
 from datetime import timedelta
@@ -30,6 +31,8 @@ from edge_agent.policy import policy_for
 from edge_agent.preflight import devices
 from edge_agent.publisher.publisher import Publisher
 from edge_agent.questions import Questions
+from edge_agent.service.notify import Notifier
+from edge_agent.service.pulse import Pulse
 from edge_agent.settings import AnalyserTable, Settings
 from edge_agent.settings_file import resolve
 from edge_agent.store.errors import StoreError
@@ -84,9 +87,7 @@ class Agent:
         identity, former = await asyncio.wrap_future(store.later(_begin))
         pins = self._pins()
         readers = self._readers(pins)
-        alarms = Alarms(self._clock)
-        if former is not None:
-            alarms.raise_("store-restored", reason=former.reason, since=shown(former.since) or "an unknown time")
+        alarms = self._alarms(former)
         presence = Presence(__version__, alarms, self._info(identity, pins))
         publisher = Publisher(mqtt_options(self._path, self._settings), store, self._clock, self._rng, alarms, presence)
         converter = Converter(
@@ -114,6 +115,7 @@ class Agent:
             presence,
         )
         control = ControlServer(socket_path(self._data_dir), questions.answers())
+        pulse = Pulse(Notifier.from_environment(os.environ), store, links.tried, questions.sentence)
 
         publishing = asyncio.create_task(publisher.run(), name="publisher")
         converter.start()
@@ -124,12 +126,15 @@ class Agent:
         self._start(health.run(), "health")
         self._start(housekeeping.run(), "housekeeping")
         self._start(links.run(), "links")
+        if pulse.wanted:
+            self._start(pulse.run(), "pulse")
         presence.running()
         publisher.say_state()
         log.info("Running: site %s, gateway %s.", self._settings.agent.site, self._settings.agent.gateway)
         try:
             return await self._until_stopped(publishing)
         finally:
+            pulse.stopping()
             presence.stopping()
             publisher.say_state()
             await self._cancel()
@@ -155,6 +160,12 @@ class Agent:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _alarms(self, former: Former | None) -> Alarms:
+        alarms = Alarms(self._clock)
+        if former is not None:
+            alarms.raise_("store-restored", reason=former.reason, since=shown(former.since) or "an unknown time")
+        return alarms
 
     def _pins(self) -> dict[str, Pinned]:
         folder = self._data_dir / "profiles"

@@ -71,7 +71,7 @@ class Link:
         self._endings = Endings(store, on_stored)
         self._activity = Activity()
         self._state = LinkState(False, clock.now(), "The port was not tried yet.")
-        self._tried = False
+        self._tried = asyncio.Event()
         self._sessions: dict[Session, str] = {}
         self._calm: asyncio.TimerHandle | None = None
 
@@ -87,11 +87,15 @@ class Link:
             if self._calm is not None:
                 self._calm.cancel()
 
+    async def tried(self) -> None:
+        """Returns when the port was opened, or could not be."""
+        await self._tried.wait()
+
     def status(self) -> LinkStatus:
         return LinkStatus(
             self.analyser_id,
             self._state.up,
-            self._state.since if self._tried else None,
+            self._state.since if self._tried.is_set() else None,
             self._state.reason,
             any(session.receiving for session in self._sessions),
             tuple(self._sessions.values()),
@@ -119,7 +123,8 @@ class Link:
             del self._sessions[session]
 
     def _on_state(self, state: LinkState) -> None:
-        self._state, self._tried = state, True
+        self._state = state
+        self._tried.set()
         if state.up:
             self._alarms.clear("link-down", self.analyser_id)
         else:

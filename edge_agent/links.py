@@ -58,6 +58,11 @@ class Links:
             for listener in self._shared.values():
                 group.create_task(listener.run(), name="shared listener")
 
+    async def tried(self) -> None:
+        """Returns when every port was opened, or could not be."""
+        for link in self.links:
+            await link.tried()
+
     def _transport(self, url: str, analyser: AnalyserTable) -> Transport:
         if self._times_used[url] == 1:
             return self._open(url, analyser.peer)

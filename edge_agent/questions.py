@@ -54,10 +54,9 @@ class Questions:
 
     async def status(self, request: Mapping[str, Any]) -> Plain:
         active = self.alarms.active()
-        needs = [a for a in active if a.severity is Severity.ERROR]
         return {
-            "ok": not needs,
-            "sentence": _verdict(needs, active),
+            "ok": not _needs(active),
+            "sentence": _verdict(active),
             "version": self.version,
             "site": self.settings.agent.site,
             "gateway": self.settings.agent.gateway,
@@ -67,6 +66,10 @@ class Questions:
             "broker": _broker(self.publisher.status()),
             "alarms": [_alarm(a) for a in active],
         }
+
+    def sentence(self) -> str:
+        """The first line of `status`."""
+        return _verdict(self.alarms.active())
 
     async def queue(self, request: Mapping[str, Any]) -> Plain:
         state, analyser = request.get("state"), request.get("analyser")
@@ -148,8 +151,12 @@ def _name(request: Mapping[str, Any]) -> str:
     return name
 
 
-def _verdict(needs: Sequence[Alarm], active: Sequence[Alarm]) -> str:
-    if needs:
+def _needs(active: Sequence[Alarm]) -> list[Alarm]:
+    return [a for a in active if a.severity is Severity.ERROR]
+
+
+def _verdict(active: Sequence[Alarm]) -> str:
+    if needs := _needs(active):
         first = needs[0]
         more = f" ({len(needs) - 1} more below)" if len(needs) > 1 else ""
         return f"A person is needed: {first.sentence}{more}"
