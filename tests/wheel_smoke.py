@@ -52,8 +52,17 @@ def configuration_is_checked() -> None:
         assert "did you mean 'urls'?" in wrong.stderr
 
 
+def service_can_be_installed() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        words = [sys.executable, "-I", "-m", "edge_agent", "service", "install", "--root", folder]
+        subprocess.run([*words, "--python", "/opt/edge-agent/bin/python"], check=True, capture_output=True)
+        assert {p.name for p in Path(folder).rglob("edge-agent.*")} >= {"edge-agent.service", "edge-agent.conf"}
+        assert load(Path(folder) / "etc/edge-agent/edge-agent.toml").agent.gateway == "gw-01"
+
+
 if __name__ == "__main__":
     commands_answer()
     shipped_files_are_there()
     configuration_is_checked()
+    service_can_be_installed()
     sys.stdout.write("The wheel installs and runs outside the checkout.\n")

@@ -38,9 +38,16 @@ def section(program: str) -> str:
     return COMMANDS.partition(f"\n## {program}\n")[2].partition("\n## ")[0]
 
 
-ALL_COMMANDS = [
-    (program, name, command) for program, group in PROGRAMS.items() for name, command in group.commands.items()
-]
+def commands(group: click.Group, above: str = "") -> Iterator[tuple[str, click.Command]]:
+    """Each command by its whole name, such as ``service install``."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{above}{name} ")
+        else:
+            yield f"{above}{name}", command
+
+
+ALL_COMMANDS = [(program, *named) for program, group in PROGRAMS.items() for named in commands(group)]
 
 
 @pytest.mark.parametrize(("program", "name", "command"), ALL_COMMANDS, ids=[f"{p} {n}" for p, n, _ in ALL_COMMANDS])
@@ -57,10 +64,10 @@ def test_every_command_and_option_is_in_the_page(program: str, name: str, comman
 
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_no_command_or_option_in_the_page_is_made_up(program: str) -> None:
-    group = PROGRAMS[program]
-    options = {o for c in group.commands.values() for p in c.params for o in (*p.opts, *p.secondary_opts)}
-    rows = re.findall(r"(?m)^\| `([a-z-]+)(?: [A-Z]+)?` \|.*$", section(program).partition("\n### ")[0])
-    assert sorted(rows) == sorted(group.commands)
+    known = dict(commands(PROGRAMS[program]))
+    options = {o for c in known.values() for p in c.params for o in (*p.opts, *p.secondary_opts)}
+    rows = re.findall(r"(?m)^\| `([a-z- ]+)(?: [A-Z]+)?` \|.*$", section(program).partition("\n### ")[0])
+    assert sorted(rows) == sorted(known)
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", section(program))) <= options | EVERYWHERE
 
 

@@ -149,7 +149,9 @@ def test_help_and_version_are_there() -> None:
 
 
 def test_every_command_and_option_has_a_help_text() -> None:
-    for name, command in main.commands.items():
+    service = main.commands["service"]
+    assert isinstance(service, click.Group)
+    for name, command in (*main.commands.items(), *service.commands.items()):
         assert command.help, name
         for parameter in command.params:
             if isinstance(parameter, click.Option):
