@@ -57,6 +57,8 @@ class Links:
                 group.create_task(link.run(), name=f"link {link.analyser_id}")
             for listener in self._shared.values():
                 group.create_task(listener.run(), name="shared listener")
+            if not self.links:
+                await asyncio.Event().wait()  # what is stored is delivered all the same
 
     async def tried(self) -> None:
         """Returns when every port was opened, or could not be."""

@@ -207,14 +207,18 @@ def test_without_a_watchdog_the_status_is_told_and_the_disk_left_in_peace(manage
 # The agent as a process
 
 
-def _config(folder: Path, port: int) -> Path:
+def _config(folder: Path, port: int | None) -> Path:
     config = folder / "edge-agent.toml"
     config.write_text(
         f'[agent]\nsite = "s"\ngateway = "g"\ndata_dir = "data"\n[mqtt]\nurls = ["mqtt://127.0.0.1:{free_port()}"]\n'
-        f'[[analyser]]\nid = "an1"\nprofile = "lis02_generic"\ntransport = "tcp-server://127.0.0.1:{port}"\n',
+        + ("" if port is None else _analyser(port)),
         encoding="utf-8",
     )
     return config
+
+
+def _analyser(port: int) -> str:
+    return f'[[analyser]]\nid = "an1"\nprofile = "lis02_generic"\ntransport = "tcp-server://127.0.0.1:{port}"\n'
 
 
 @contextmanager
@@ -251,3 +255,11 @@ def test_a_port_that_cannot_be_opened_keeps_no_agent_from_being_ready(manager: A
             manager.until(lambda: manager.heard("READY") or process.poll() is not None)
     [ready] = [facts for facts in manager.told if "READY" in facts]
     assert ready["STATUS"] != "All is well."  # the port's remark, or the broker's, whichever came first
+
+
+def test_an_agent_without_analysers_runs_and_waits_to_be_given_some(manager: Any, tmp_path: Path) -> None:
+    with agent(_config(tmp_path, None), NOTIFY_SOCKET=manager.address, WATCHDOG_USEC="300000") as process:
+        manager.until(lambda: manager.heard("WATCHDOG") >= MANY or process.poll() is not None)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+    assert manager.heard("READY") == 1
