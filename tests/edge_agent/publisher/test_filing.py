@@ -72,19 +72,21 @@ def test_what_was_queued_while_the_broker_was_away_is_filed_in_order_once(
 
 
 def test_after_an_outage_backlog_and_fresh_results_each_go_in_sequence(
-    broker: Broker, make_agent: MakeAgent, make_central: MakeCentral
+    tmp_path: Path, make_agent: MakeAgent, make_central: MakeCentral
 ) -> None:
-    central = make_central(broker)
-    agent = make_agent(broker)
-    first = agent.queue()
-    until(lambda: agent.filed(first), "connected")
-    broker.stop()
-    until(lambda: agent.alarm("broker-down"), "away")
-    backlog = [agent.queue(analyser=name) for _ in range(30) for name in ("xn1", "gx1")]
-    broker.start()
-    until(lambda: agent.publisher.status().connected, "back")
-    fresh = [agent.queue(analyser=name) for _ in range(30) for name in ("xn1", "gx1")]
-    until(lambda: agent.filed(*backlog, *fresh), "all filed")
+    keeps_sessions = ("persistence true", f"persistence_location {tmp_path}/")
+    with running(Broker(tmp_path / "broker", extra=keeps_sessions)) as broker:
+        central = make_central(broker)
+        agent = make_agent(broker)
+        first = agent.queue()
+        until(lambda: agent.filed(first), "connected")
+        broker.stop()
+        until(lambda: agent.alarm("broker-down"), "away")
+        backlog = [agent.queue(analyser=name) for _ in range(30) for name in ("xn1", "gx1")]
+        broker.start()
+        until(lambda: agent.publisher.status().connected, "back")
+        fresh = [agent.queue(analyser=name) for _ in range(30) for name in ("xn1", "gx1")]
+        until(lambda: agent.filed(*backlog, *fresh), "all filed")
     assert len(central.arrived) == 121, "each once"
     for share in (set(backlog), set(fresh)):
         for name in ("xn1", "gx1"):
