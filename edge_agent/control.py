@@ -1,7 +1,8 @@
 """The local socket the other commands use: one JSON line in, one JSON line out.
 
-Only this machine's users who may open the socket (0660, group ``edge-agent`` where that group exists) can ask. The
-running agent alone reads the store; commands never open its files (design invariant 8).
+Who asks is what the kernel says of the connection (unix(7), SO_PEERCRED), never what the line says: the answers find
+the user id under ``uid``. Only this machine's users who may open the socket (0660, group ``edge-agent`` where that
+group exists) can ask. The running agent alone reads the store; commands never open its files (design invariant 8).
 """
 
 import asyncio
@@ -10,8 +11,10 @@ import grp
 import json
 import logging
 import os
+import pwd
 import socket
 import stat
+import struct
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +27,7 @@ Answer = Callable[[Mapping[str, Any]], Awaitable[Any]]
 GROUP = "edge-agent"
 _LONGEST_REQUEST = 64 * 1024
 _PATIENCE_S = 30
+_UCRED = struct.Struct("3i")
 # What a defect in an answer raises: the one who asked is told, everybody else is served on.
 _DEFECTS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
@@ -62,16 +66,16 @@ class ControlServer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            writer.write(json.dumps(await self._reply(reader)).encode() + b"\n")
+            writer.write(json.dumps(await self._reply(reader, _uid(writer))).encode() + b"\n")
             await writer.drain()
         except ConnectionError:
             log.info("A command went away before it had its answer")
         finally:
             writer.close()
 
-    async def _reply(self, reader: asyncio.StreamReader) -> dict[str, Any]:
+    async def _reply(self, reader: asyncio.StreamReader, uid: int) -> dict[str, Any]:
         try:
-            return await self._answer(await reader.readline())
+            return await self._answer(await reader.readline(), uid)
         except AgentError as error:
             return _failure(error)
         except _DEFECTS as error:
@@ -79,13 +83,28 @@ class ControlServer:
             log.error("A command could not be answered: %s", type(error).__name__)
             return _failure(_CANNOT_ANSWER)
 
-    async def _answer(self, line: bytes) -> dict[str, Any]:
+    async def _answer(self, line: bytes, uid: int) -> dict[str, Any]:
         try:
             request = json.loads(line)
             answer = self._answers[request["ask"]]
         except (ValueError, KeyError, TypeError, RecursionError):
             raise AgentError("The agent does not know this command.", code="usage", action="Update both.") from None
-        return {"ok": True, "result": await answer(request)}
+        return {"ok": True, "result": await answer({**request, "uid": uid})}
+
+
+def _uid(writer: asyncio.StreamWriter) -> int:
+    """Of the process at the other end when it connected (struct ucred: pid, uid, gid)."""
+    credentials = writer.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+    _, uid, _ = _UCRED.unpack(credentials)
+    return int(uid)
+
+
+def user(uid: int) -> str:
+    """The name of a user of this machine; ``uid 1234`` where it has none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
 
 
 def _give(path: Path, group: int) -> None:

@@ -90,6 +90,17 @@ class Delivery:
             self._troubles.unconfirmed(await self._outbox.unanswered_since())
         self.look()
 
+    async def decided(self, message: str) -> None:
+        """A person queued it again or set it aside: no back-off, no waiting for an answer to what went before."""
+        row, _ = await self._outbox.to_resend(message)
+        if row is not None and row.state is MessageState.AT_BROKER:
+            return  # it went out meanwhile; forgotten here it would not be sent again before a restart
+        sent = self._board.sent.get(message)
+        if not self._board.in_flight(message):
+            self._board.close(message)
+        elif sent is not None and sent.state is MessageState.REJECTED:
+            sent.state = MessageState.QUEUED  # if this try is not answered, it is tried again like any other
+
     async def _unblock(self) -> None:
         """Limits or configuration changed: what could not pass before may pass now."""
         for row in await self._outbox.unfinished(MessageState.BLOCKED):

@@ -74,6 +74,7 @@ class Publisher:
         self._stopping = False
         self._kicked = False
         self._reviewed = clock.monotonic()
+        self._decided: list[str] = []
         suspicion = Suspicion()
         proof = Proof(clock, rng, proof_timeout_s)
         self._gate = Gate(options.consumer_names, clock, probe_s)
@@ -101,6 +102,11 @@ class Publisher:
         """Something was queued."""
         self._delivery.look()
         self._wake()
+
+    def decided(self, message: str) -> None:
+        """A person decided over a message in the store: to send it, or to set it aside."""
+        self._decided.append(message)
+        self.kick()
 
     def stop(self) -> None:
         self._stopping = True
@@ -145,12 +151,21 @@ class Publisher:
         try:
             await self._take(batch)
             self._link.tick()
+            await self._follow_decisions()
             await self._delivery.pump()
             await self._review()
         except StorageFailedError:
             self._link.close()
         except RefusedError as error:
             _log.error("%s (%s)", error.sentence, error.code)
+
+    async def _follow_decisions(self) -> None:
+        if not self._decided:
+            return
+        while self._decided:
+            await self._delivery.decided(self._decided[0])
+            self._decided.pop(0)  # only now: a storage error in between must not forget it
+        await self._delivery.review()
 
     async def _next_batch(self) -> list[Event]:
         batch = self._drain()

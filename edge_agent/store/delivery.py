@@ -7,7 +7,7 @@ Not promised: when something is sent; that is the publisher's business.
 
 from datetime import datetime, timedelta
 
-from edge_agent.states import MessageEvent, MessageState, after_message
+from edge_agent.states import IllegalTransitionError, MessageEvent, MessageState, after_message
 from edge_agent.store import audit
 from edge_agent.store.connection import Database, Row
 from edge_agent.store.errors import NoteRequiredError, UnknownRowError
@@ -137,6 +137,24 @@ class Delivery:
             )
             _note(self._database, number, "requeued", replay, note)
             audit.add(self._database, "requeued", {"message": id, "replay": replay, "who": who, "note": note})
+
+    def send_again(self, id: str, *, who: str, note: str) -> None:
+        """A person wants a filed message out once more; it stays filed, and the answer changes nothing.
+
+        Raises NoteRequiredError, UnknownRowError; IllegalTransitionError for what is not filed.
+        """
+        if not who.strip() or not note.strip():
+            raise NoteRequiredError
+        with self._database.writing():
+            number, before = _find(self._database, id)
+            if before is not MessageState.FILED:
+                raise IllegalTransitionError(before, MessageEvent.REQUEUE)
+            self._database.execute(
+                "UPDATE outbox SET replay_at = ?, replay = 'operator' WHERE number = ?",
+                (self._database.now_us(), number),
+            )
+            _note(self._database, number, "requeued", "operator", note)
+            audit.add(self._database, "sent-again", {"message": id, "replay": "operator", "who": who, "note": note})
 
     def set_aside(self, id: str, *, who: str, note: str) -> None:
         """A person decided that it will not be filed. Raises NoteRequiredError, IllegalTransitionError."""

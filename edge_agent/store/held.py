@@ -11,23 +11,47 @@ from edge_agent.store.errors import NoteRequiredError
 from edge_agent.store.rows import Group, NewObservation, ObservationKey
 from edge_agent.store.times import from_us
 
+_ALL = (0, 2**62)
+
 
 class Held:
     _database: Database
 
-    def held(self, *, analyser: str | None = None, code: str | None = None, limit: int = 100) -> list[Group]:
-        """Specimens with anything held or failed, oldest first, with their observations. ``code``: one reason only."""
+    def held(
+        self,
+        *,
+        analyser: str | None = None,
+        code: str | None = None,
+        limit: int = 100,
+        between: tuple[int, int] = _ALL,
+    ) -> list[Group]:
+        """Specimens with anything held or failed, oldest first, with their observations. ``code``: one reason only.
+
+        ``between``: only what came in transmissions from the first to the last of these.
+        """
         return [
             self._group(row)
             for row in self._database.rows(
                 "SELECT id, transmission, analyser, specimen, role, state, hold, detail, since, stat"
                 " FROM specimen_group g WHERE g.held + g.failed > 0"
                 " AND (:analyser IS NULL OR g.analyser = :analyser)"
+                " AND +g.transmission BETWEEN :first AND :last"
                 " AND (:code IS NULL OR g.hold = :code OR EXISTS (SELECT 1 FROM observation o WHERE o.group_id = g.id"
                 " AND o.state IN ('held', 'failed') AND o.hold = :code)) ORDER BY g.id LIMIT :limit",
-                {"analyser": analyser, "code": code, "limit": limit},
+                {"analyser": analyser, "code": code, "limit": limit, "first": between[0], "last": between[1]},
             )
         ]
+
+    def held_transmissions(self, *, analyser: str | None = None, code: str | None = None) -> list[int]:
+        """Transmissions with anything held or failed, oldest first. ``code``: for that reason only."""
+        rows = self._database.rows(
+            "SELECT DISTINCT g.transmission FROM specimen_group g WHERE g.held + g.failed > 0"
+            " AND (:analyser IS NULL OR g.analyser = :analyser)"
+            " AND (:code IS NULL OR g.hold = :code OR EXISTS (SELECT 1 FROM observation o WHERE o.group_id = g.id"
+            " AND o.state IN ('held', 'failed') AND o.hold = :code)) ORDER BY g.transmission",
+            {"analyser": analyser, "code": code},
+        )
+        return [row[0] for row in rows]
 
     def groups(self, transmission: int) -> list[Group]:
         """Everything a transmission was read as, in the order it was sent."""
@@ -66,17 +90,26 @@ class Held:
         )
         return [row[0] for row in rows]
 
-    def release(self, *, analyser: str | None = None, code: str | None = None, who: str, note: str) -> int:
+    def release(
+        self,
+        *,
+        analyser: str | None = None,
+        code: str | None = None,
+        between: tuple[int, int] = _ALL,
+        who: str,
+        note: str,
+    ) -> int:
         """Held and failed things become received, their transmissions unconverted. How many things.
 
-        Raises NoteRequiredError.
+        ``between`` as for ``held``. Raises NoteRequiredError.
         """
         if not who.strip() or not note.strip():
             raise NoteRequiredError
         with self._database.writing():
-            groups = self.held(analyser=analyser, code=code, limit=1_000_000)
+            groups = self.held(analyser=analyser, code=code, limit=1_000_000, between=between)
             released = sum(self._release(group, code) for group in groups)
             facts = {"count": str(released), "who": who, "note": note, "analyser": analyser or "", "code": code or ""}
+            facts["transmissions"] = "" if between == _ALL else "-".join(str(n) for n in dict.fromkeys(between))
             if released:
                 audit.add(self._database, "released", {name: value for name, value in facts.items() if value})
         return released

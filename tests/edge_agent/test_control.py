@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import pwd
 import socket
 import stat
 import threading
@@ -258,3 +260,16 @@ def test_somebody_who_may_not_open_the_socket_is_told_who_may(tmp_path: Path, mo
         ask(tmp_path, "status")
     assert caught.value.code == "permission"
     assert "edge-agent" in caught.value.action
+
+
+def test_the_answer_is_told_who_asks_whatever_the_line_says(tmp_path: Path) -> None:
+    async def who(request: Mapping[str, Any]) -> Any:
+        return request["uid"]
+
+    with serving(tmp_path, who=who):
+        assert ask(tmp_path, "who", uid=424242) == os.getuid()
+
+
+def test_a_user_without_a_name_is_a_number() -> None:
+    assert control.user(os.getuid()) == pwd.getpwuid(os.getuid()).pw_name
+    assert control.user(424242) == "uid 424242"
