@@ -19,6 +19,7 @@ from drivers.sdk import Device
 from edge_agent.clock import Clock, SystemClock
 from edge_agent.control import ControlServer, socket_path
 from edge_agent.converter import Converter, Reader
+from edge_agent.decisions import Decisions
 from edge_agent.links import Links
 from edge_agent.monitor.alarms import Alarms
 from edge_agent.monitor.health import HealthReporter
@@ -114,7 +115,9 @@ class Agent:
             pins,
             presence,
         )
-        control = ControlServer(socket_path(self._data_dir), questions.answers())
+        decisions = Decisions(store, publisher.decided, converter.kick)
+        answers = {**questions.answers(), **decisions.answers()}
+        control = ControlServer(socket_path(self._data_dir), answers)
         pulse = Pulse(Notifier.from_environment(os.environ), store, links.tried, questions.sentence)
 
         publishing = asyncio.create_task(publisher.run(), name="publisher")

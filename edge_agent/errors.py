@@ -58,5 +58,6 @@ class UnknownIdError(AgentError):
         super().__init__(
             "Nothing with this id is in the store.",
             code="unknown-id",
-            action="Use a message id of `edge-agent queue` or a specimen id; for `trace` also a transmission (t12).",
+            action="Use a message id of `edge-agent queue`; `show` and `trace` also take a specimen id, "
+            "`trace` and `retry` a transmission (t12).",
         )

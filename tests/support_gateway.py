@@ -1,6 +1,7 @@
 """Everything of an agent but its ports and its broker: a real store and converter, the answers, the control socket."""
 
 import asyncio
+import os
 import threading
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from support_pipeline import GENERIC
 from edge_agent.clock import SystemClock
 from edge_agent.control import ControlServer, socket_path
 from edge_agent.converter import Reader
+from edge_agent.decisions import Decisions
 from edge_agent.link import LinkStatus
 from edge_agent.monitor.alarms import Alarms
 from edge_agent.monitor.payloads import Info
@@ -88,16 +90,19 @@ class Gateway:
             self.pins,
             self.presence,
         )
+        self.decided: list[str] = []
+        self.decisions = Decisions(made.store, self.decided.append, lambda: made.converter.kick())
+        self.answers = {**self.questions.answers(), **self.decisions.answers()}
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, name="gateway", daemon=True)
-        self.server = ControlServer(socket_path(self.data_dir), self.questions.answers())
+        self.server = ControlServer(socket_path(self.data_dir), self.answers)
 
     def run(self, job: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(job, self.loop).result(20)
 
     def answer(self, name: str, **arguments: object) -> Any:
         """Without the socket."""
-        return self.run(self.questions.answers()[name]({"ask": name, **arguments}))  # type: ignore[arg-type]  # coroutines all
+        return self.run(self.answers[name]({"ask": name, "uid": os.getuid(), **arguments}))  # type: ignore[arg-type]  # coroutines all
 
     def start(self) -> None:
         self.thread.start()

@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 import click
 
-from edge_agent.cli import ask, run, service
+from edge_agent.cli import ask, decide, run, service
 from edge_agent.errors import AgentError, ConfigurationError
 from edge_agent.version import __version__
 
@@ -45,5 +45,17 @@ def main(ctx: click.Context, config: Path | None) -> None:
     ctx.obj = config
 
 
-for command in (run.run, run.check, ask.status, ask.queue, ask.show, ask.trace, service.service):
+COMMANDS = (
+    run.run,
+    run.check,
+    ask.status,
+    ask.queue,
+    ask.show,
+    ask.trace,
+    decide.retry,
+    decide.set_aside,
+    service.service,
+)
+
+for command in COMMANDS:
     main.add_command(command)
