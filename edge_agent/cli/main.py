@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 import click
 
-from edge_agent.cli import ask, decide, run, service
+from edge_agent.cli import ask, decide, device, run, service
 from edge_agent.errors import AgentError, ConfigurationError
 from edge_agent.version import __version__
 
@@ -54,6 +54,7 @@ COMMANDS = (
     ask.trace,
     decide.retry,
     decide.set_aside,
+    device.device,
     service.service,
 )
 

@@ -38,16 +38,18 @@ def section(program: str) -> str:
     return COMMANDS.partition(f"\n## {program}\n")[2].partition("\n## ")[0]
 
 
-def commands(group: click.Group, above: str = "") -> Iterator[tuple[str, click.Command]]:
-    """Each command by its whole name, such as ``service install``."""
+def every_command(group: click.Group) -> Iterator[tuple[str, click.Command]]:
+    """Commands by the words a person types; of a group with commands of its own each of these."""
     for name, command in group.commands.items():
         if isinstance(command, click.Group):
-            yield from commands(command, f"{above}{name} ")
+            yield from ((f"{name} {inner}", each) for inner, each in every_command(command))
         else:
-            yield f"{above}{name}", command
+            yield name, command
 
 
-ALL_COMMANDS = [(program, *named) for program, group in PROGRAMS.items() for named in commands(group)]
+ALL_COMMANDS = [
+    (program, name, command) for program, group in PROGRAMS.items() for name, command in every_command(group)
+]
 
 
 @pytest.mark.parametrize(("program", "name", "command"), ALL_COMMANDS, ids=[f"{p} {n}" for p, n, _ in ALL_COMMANDS])
@@ -64,10 +66,12 @@ def test_every_command_and_option_is_in_the_page(program: str, name: str, comman
 
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_no_command_or_option_in_the_page_is_made_up(program: str) -> None:
-    known = dict(commands(PROGRAMS[program]))
-    options = {o for c in known.values() for p in c.params for o in (*p.opts, *p.secondary_opts)}
-    rows = re.findall(r"(?m)^\| `([a-z- ]+)(?: [A-Z]+)?` \|.*$", section(program).partition("\n### ")[0])
-    assert sorted(rows) == sorted(known)
+    commands = dict(every_command(PROGRAMS[program]))
+    options = {o for c in commands.values() for p in c.params for o in (*p.opts, *p.secondary_opts)}
+    rows = re.findall(
+        r"(?m)^\| `([a-z0-9-]+(?: [a-z0-9-]+)?)(?: [A-Z]+)?` \|.*$", section(program).partition("\n### ")[0]
+    )
+    assert sorted(rows) == sorted(commands)
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", section(program))) <= options | EVERYWHERE
 
 
