@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 import click
 
-from edge_agent.cli import ask, decide, device, run, service
+from edge_agent.cli import ask, decide, device, hl7, run, service
 from edge_agent.errors import AgentError, ConfigurationError
 from edge_agent.version import __version__
 
@@ -55,6 +55,7 @@ COMMANDS = (
     decide.retry,
     decide.set_aside,
     device.device,
+    hl7.hl7,
     service.service,
 )
 
