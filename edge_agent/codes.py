@@ -38,7 +38,8 @@ _TABLE = (
         "specimen-id-shape",
         E,
         "A specimen id from {analyser} does not have this site's shape.",
-        "Check the label; correct the id at the analyser and resend, or change site.specimen_id.",
+        "Check the label; correct the id at the analyser and resend; or change site.specimen_id, restart, then "
+        "`edge-agent retry --held --code specimen-id-shape`.",
     ),
     Code(
         "specimen-id-truncated",
@@ -56,37 +57,43 @@ _TABLE = (
         "specimen-place-unclear",
         E,
         "It cannot be told in which field {analyser} sends the specimen id.",
-        "Compare a result with its label, set specimen.id in devices.d for its profile, then release.",
+        "Compare a result with its label, set specimen.id in devices.d for its profile, then "
+        "`edge-agent retry --held --code specimen-place-unclear`.",
     ),
     Code(
         "no-test-code",
         E,
         "A result from {analyser} came without a test code.",
-        "Find the test at the analyser; say in devices.d where its code stands (result.code), then release.",
+        "Find the test at the analyser; say in devices.d where its code stands (result.code), then "
+        "`edge-agent retry --held --code no-test-code`.",
     ),
     Code(
         "test-code-unclear",
         E,
         "{analyser} sent different results under one test code.",
-        "Say in devices.d which is the result (select) or where the code stands (result.code), then release.",
+        "Say in devices.d which is the result (select) or where the code stands (result.code), then "
+        "`edge-agent retry --held --code test-code-unclear`.",
     ),
     Code(
         "value-place-unclear",
         E,
         "A result from {analyser} has no value, and its status field holds more than a status.",
-        "Compare with the analyser's display, set result.value in devices.d for its profile, then release.",
+        "Compare with the analyser's display, set result.value in devices.d for its profile, then "
+        "`edge-agent retry --held --code value-place-unclear`.",
     ),
     Code(
         "undecodable",
         E,
         "Text from {analyser} cannot be read in the character set of its profile ({reason}).",
-        "Set text.charset of the profile to what the analyser sends, then release.",
+        "Set text.charset of the profile to what the analyser sends, then "
+        "`edge-agent retry --held --code undecodable`.",
     ),
     Code(
         "role-undecided",
         E,
         "It cannot be told whether a result from {analyser} is a patient's or a control's.",
-        "Check the sample at the analyser; correct the qc rules of the profile, then release.",
+        "Check the sample at the analyser; correct the qc rules of the profile, then "
+        "`edge-agent retry --held --code role-undecided`.",
     ),
     Code(
         "training-run",
@@ -98,13 +105,15 @@ _TABLE = (
         "unit-contradicts",
         E,
         "{analyser} sent test {test} in a unit its code row does not allow.",
-        "Check the analyser's unit setting; correct the profile's unit table, then release.",
+        "Check the analyser's unit setting; correct the profile's unit table, then "
+        "`edge-agent retry --held --code unit-contradicts`.",
     ),
     Code(
         "unknown-test-held",
         E,
         "{analyser} sent the unknown test {test}, and this site holds unknown tests.",
-        "Map the test, or set on_unknown_code = send-local, then release.",
+        "Map the test, or set on_unknown_code = send-local and restart, then "
+        "`edge-agent retry --held --code unknown-test-held`.",
     ),
     Code(
         "unknown-test",
@@ -116,7 +125,7 @@ _TABLE = (
         "wrong-device",
         E,
         "What is connected as {analyser} does not look like its profile.",
-        "Check the cables and the profile of the analyser, then release.",
+        "Check the cables and the profile of the analyser, then `edge-agent retry --held --code wrong-device`.",
     ),
     Code(
         "no-header",
@@ -159,26 +168,29 @@ _TABLE = (
         "not-configured",
         E,
         "Results of {analyser} wait: it is no longer configured.",
-        "Configure the analyser again with the profile it had, then release.",
+        "Configure the analyser again with the profile it had, then `edge-agent retry --held --code not-configured`.",
     ),
     Code(
         "reading-changed",
         E,
         "{analyser}'s profile now reads otherwise what it sent and what partly went out already.",
-        "Put the former profile back and release; or send the samples again from the analyser and compare.",
+        "Put the former profile back, then "
+        "`edge-agent retry --held --code reading-changed`; or send the samples again from the analyser and compare.",
     ),
     # Failures: our side could not
     Code(
         "driver",
         E,
         "The driver of {analyser} failed on a message.",
-        "Keep the message (`edge-agent trace`), report it with the profile's revision, then release.",
+        "Keep the message (`edge-agent trace`), report it with the profile's revision, then "
+        "`edge-agent retry --held --code driver`.",
     ),
     Code(
         "conversion",
         E,
         "A report of {analyser} could not be written as HL7.",
-        "Keep the message (`edge-agent trace`) and report it; release after the fix.",
+        "Keep the message (`edge-agent trace`) and report it; after the fix "
+        "`edge-agent retry --held --code conversion`.",
     ),
     # Alarms: analysers
     Code(
@@ -267,13 +279,13 @@ _TABLE = (
         "rejected",
         E,
         "The management system rejected messages of {analyser} ({count}).",
-        "Read the reason with `edge-agent queue --state rejected`; correct and retry.",
+        "Read the reason with `edge-agent queue --state rejected`; correct it, then `edge-agent retry ID`.",
     ),
     Code(
         "blocked",
         E,
         "Messages of {analyser} cannot pass the broker ({count}): {reason}",
-        "Raise the broker's limit or set the message aside.",
+        "Raise the broker's limit, then `edge-agent retry ID`; or give up with `edge-agent set-aside ID`.",
     ),
     Code(
         "graphics-too-large",

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from drivers.protocols import lis01
+from edge_agent.cli.main import main
 from edge_agent.codes import CODES, REFUSALS, sentence
 
 
@@ -41,3 +42,24 @@ def test_every_reason_the_link_layer_knows_has_words() -> None:
     said |= set(re.findall(r'_missing = "([a-z-]+)"', text)) | set(re.findall(r'reason: str = "([a-z-]+)"', text))
     assert {"checksum", "trailer", "restricted", "message-too-long"} <= said
     assert said - {"not-ready"} <= set(REFUSALS)
+
+
+def _typed(action: str) -> list[list[str]]:
+    """The commands of an action, as words."""
+    return [command.split() for command in re.findall(r"`edge-agent ([^`]+)`", action)]
+
+
+@pytest.mark.parametrize("code", CODES.values(), ids=lambda c: c.id)
+def test_an_action_names_commands_that_are_there_with_their_own_code(code) -> None:
+    for words in _typed(code.action):
+        command = main.commands[words[0]]
+        options = {option for parameter in command.params for option in parameter.opts}
+        assert {word for word in words if word.startswith("--")} <= options
+        if "--code" in words:
+            assert words[words.index("--code") + 1] == code.id
+
+
+@pytest.mark.parametrize("code", CODES.values(), ids=lambda c: c.id)
+def test_an_action_that_asks_to_release_or_try_again_says_what_to_type(code) -> None:
+    bare = re.sub(r"`[^`]*`", "", code.action)
+    assert not re.search(r"\b(release|retry|set (the message )?aside)\b", bare)
