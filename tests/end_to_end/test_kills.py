@@ -36,6 +36,7 @@ def test_nothing_acknowledged_is_lost_or_doubled_when_the_agent_is_killed(tmp_pa
         senders = [threading.Thread(target=traffic, args=(b, n, stop, reports)) for n, b in enumerate(benches)]
         for sender in senders:
             sender.start()
+        assert central.wait_until(lambda totals: totals["filed_results"] > 0, 60), "the first results are filed"
         for _ in range(KILLS):
             stop.wait(chance.uniform(0.01, 1.5))
             agent.kill()
