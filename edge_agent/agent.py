@@ -116,21 +116,17 @@ class Agent:
             presence,
         )
         decisions = Decisions(store, publisher.decided, converter.kick)
-        answers = {**questions.answers(), **decisions.answers()}
-        control = ControlServer(socket_path(self._data_dir), answers)
+        control = ControlServer(socket_path(self._data_dir), {**questions.answers(), **decisions.answers()})
         pulse = Pulse(Notifier.from_environment(os.environ), store, links.tried, questions.sentence)
 
         publishing = asyncio.create_task(publisher.run(), name="publisher")
         converter.start()
-        self._start(converter.ended(), "converter")
         await control.start()
         await watch.look()
-        self._start(watch.run(), "watch")
-        self._start(health.run(), "health")
-        self._start(housekeeping.run(), "housekeeping")
-        self._start(links.run(), "links")
+        self._start(converter=converter.ended(), watch=watch.run(), health=health.run())
+        self._start(housekeeping=housekeeping.run(), links=links.run())
         if pulse.wanted:
-            self._start(pulse.run(), "pulse")
+            self._start(pulse=pulse.run())
         presence.running()
         publisher.say_state()
         log.info("Running: site %s, gateway %s.", self._settings.agent.site, self._settings.agent.gateway)
@@ -147,8 +143,8 @@ class Agent:
             with contextlib.suppress(StoreError):
                 await publishing
 
-    def _start(self, part: Coroutine[Any, Any, None], name: str) -> None:
-        self._tasks.append(asyncio.create_task(part, name=name))
+    def _start(self, **parts: Coroutine[Any, Any, None]) -> None:
+        self._tasks += [asyncio.create_task(part, name=name) for name, part in parts.items()]
 
     async def _until_stopped(self, publishing: asyncio.Task[None]) -> int:
         stop = asyncio.create_task(self._stop.wait(), name="stop")
