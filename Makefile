@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 SHELL  := /bin/bash
 
-.PHONY: help docs picture demo test check fast-test install-tools verify-main wheel-smoke lock clean
+.PHONY: help docs picture demo test check bench fast-test install-tools verify-main wheel-smoke lock clean
 
 help:
 	@echo "make demo          a simulated lab on this machine: three analysers, the agent, a broker, a management system"
@@ -12,6 +12,7 @@ help:
 	@echo "make verify-main   the acceptance list, a line per item (about 15 minutes)"
 	@echo "make wheel-smoke   build the wheel, install it outside the checkout, run it"
 	@echo "make docs          write the pages that are made from tables; make picture: docs/demo.svg"
+	@echo "make bench         measure speed and size against their targets, write docs/benchmarks.md (about 8 minutes)"
 	@echo "make lock          write requirements/*.txt anew"
 
 demo: $(VENV)/.run
@@ -42,6 +43,9 @@ wheel-smoke: $(VENV)/.dev
 
 lock: $(VENV)/.dev
 	@bash requirements/lock.sh $(BIN)/python
+
+bench: install-tools $(VENV)/.dev
+	PYTHONPATH=.:tests $(BIN)/python -m benchmarks.run $(if $(ROWS),--rows $(ROWS))
 
 docs: $(VENV)/.dev
 	$(BIN)/python tests/architecture/generated_docs.py
