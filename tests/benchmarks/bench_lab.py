@@ -1,13 +1,10 @@
 """The agent as a process with many analysers, for the benchmarks that need all of it."""
 
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.kit import environment
 from end_to_end.lab import AgentProcess, Bench
 from support_broker import free_port
 
@@ -51,9 +48,3 @@ def agent(folder: Path, broker_url: str, analysers: Sequence[Bench], mqtt: str =
 def nobody() -> str:
     """The address of a broker that is away."""
     return f"mqtt://127.0.0.1:{free_port()}"
-
-
-def python(*words: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, *words], env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )

@@ -1,7 +1,8 @@
 """Analysers as a process of its own: each sends its messages over one connection and waits for every answer.
 
 Words: JSON {"ports": [...], "messages": per link, "first": number of the first message, "rate": frames/s per link, 0:
-as fast as they are taken}. Ready when everything is prepared and connected; "go" sends all of it and answers with counts and waits for the ACKs.
+as fast as they are taken}. Ready when everything is prepared and connected; "go" sends all of it and answers with
+counts and waits for the ACKs.
 """
 
 import heapq

@@ -2,7 +2,6 @@
 
 import json
 from functools import partial
-from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.kit import Child, Finding, Sample, Size, child, interleaved, ratios
@@ -51,9 +50,3 @@ def _run(kind: str, size: Size, cpu: list[float]) -> float:
         told = sent(receiver.ready, size.messages, 0)
         cpu.append((receiver.ask("cpu") - before) / told["frames"] * 1e6)
         return told["frames"] / told["seconds"]
-
-
-def data_dir(size: Size, name: str) -> Path:
-    made = size.folder / name
-    made.mkdir()
-    return made

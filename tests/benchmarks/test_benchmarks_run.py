@@ -75,7 +75,7 @@ def test_the_decoders_compared_find_the_same_fields_for_any_chunking() -> None:
         chunks = decode.chunked(2, bytes_)
         reference = Decoder()
         nested = [message for chunk in chunks for message in reference.feed(chunk)[0]]
-        own = decode.decode(chunks, nested=True)
+        own = list(decode.decode(chunks, nested=True))
         assert [len(m.records) for m in own] == [len(m) for m in nested] == [wire.RECORDS, wire.RECORDS]
         for message, records in zip(own, nested, strict=True):
             for record, fields in zip(message.records[1:], records[1:], strict=True):
