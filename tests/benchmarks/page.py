@@ -33,7 +33,7 @@ def written(findings: Mapping[str, Finding], machine: str) -> str:
 
 def machine() -> str:
     return (
-        f"Run on {datetime.now(UTC):%Y-%m-%d}, {_processor()}, Linux {platform.release()}, "
+        f"Run on {datetime.now(UTC):%Y-%m-%d}, {_processor()}, Linux {platform.release().partition('-')[0]}, "
         f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, loopback. "
         "Other work ran on the same cores."
     )
