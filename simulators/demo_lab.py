@@ -1,6 +1,7 @@
 """The processes of the demonstration: a broker, the agent, and the folder they live in."""
 
 import json
+import random
 import shutil
 import socket
 import subprocess
@@ -16,6 +17,8 @@ from simulators.errors import DemoError
 SITE, GATEWAY = "demo-lab", "gw-demo"
 PLACES = "/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin:/opt/homebrew/sbin"
 START_S = 20.0
+_ports = random.SystemRandom()
+_given: set[int] = set()
 
 MOSQUITTO = """\
 listener {port} 127.0.0.1
@@ -133,9 +136,14 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        number: int = probe.getsockname()[1]
-    return number
+    """A loopback port nobody listens on, given out once, and none that an outgoing connection may take meanwhile."""
+    while True:
+        number = _ports.randrange(15_000, 32_000)
+        with socket.socket() as probe:
+            taken = number in _given or probe.connect_ex(("127.0.0.1", number)) == 0
+        if not taken:
+            _given.add(number)
+            return number
 
 
 def tail(log: Path, lines: int = 15) -> str:

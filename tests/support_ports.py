@@ -47,12 +47,6 @@ async def until_stepped(condition: Callable[[], object], clock: "StepClock", ste
     raise AssertionError("it never came")
 
 
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
 class Wire:
     """The analyser's end of a TCP connection."""
 

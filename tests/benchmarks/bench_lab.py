@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from end_to_end.lab import AgentProcess, Bench
-from support_broker import free_port
+from support_free_port import free_port
 
 
 class MeasuredAgent(AgentProcess):

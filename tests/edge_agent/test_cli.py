@@ -15,9 +15,9 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 from support_conversion import until
+from support_free_port import free_port
 from support_gateway import CONFIG, Gateway, gateway
 from support_pipeline import records
-from support_ports import free_port
 
 from edge_agent.cli.main import main
 from edge_agent.version import __version__

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from support_ports import free_port
+from support_free_port import free_port
 
 from edge_agent import logs
 

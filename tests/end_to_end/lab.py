@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from support_broker import Broker, free_port, running
+from support_broker import Broker, running
+from support_free_port import free_port
 
 from edge_agent.control import ask
 from edge_agent.errors import AgentError

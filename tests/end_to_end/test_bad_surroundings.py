@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from end_to_end.bad_input_cases import VALUE, Line, plain, tube
 from end_to_end.lab import AgentProcess, Bench, running_agent, until
-from support_broker import Authority, Broker, free_port, running
+from support_broker import Authority, Broker, running
+from support_free_port import free_port
 
 from simulators.central import Central, CentralOptions
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from support_conversion import until
-from support_ports import free_port
+from support_free_port import free_port
 
 from edge_agent.control import ask, socket_path
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from support_conversion import open_store
-from support_ports import free_port
+from support_free_port import free_port
 
 from edge_agent.service.notify import Notifier
 from edge_agent.service.pulse import Pulse

@@ -8,7 +8,8 @@ import threading
 import pytest
 import serial
 import serial.rfc2217
-from support_ports import Pty, free_port, run, until
+from support_free_port import free_port
+from support_ports import Pty, run, until
 from support_transport import build, running
 
 # pyserial 3.5 starts its reader by calls that Python has deprecated

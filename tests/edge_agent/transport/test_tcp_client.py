@@ -2,7 +2,8 @@
 
 import asyncio
 
-from support_ports import Wire, free_port, run, until
+from support_free_port import free_port
+from support_ports import Wire, run, until
 from support_transport import build, running
 
 

@@ -3,7 +3,8 @@
 import asyncio
 import socket
 
-from support_ports import Wire, free_port, run, until
+from support_free_port import free_port
+from support_ports import Wire, run, until
 from support_transport import build, running
 
 from edge_agent.transport.base import Connection, Refusal
