@@ -23,7 +23,7 @@ from edge_agent.store.rows import Counts, Group, OutboxRow
 from edge_agent.store.store import Store
 from edge_agent.store.thread import StoreThread
 from edge_agent.times import shown
-from edge_agent.trace import Traced, message_trace, transmission_trace
+from edge_agent.trace import Traced, message_facts, message_trace, transmission_trace
 
 T = TypeVar("T")
 Plain = dict[str, Any]
@@ -212,13 +212,7 @@ def _queue(store: Store, state: str | None, analyser: str | None, limit: int) ->
 
 def _waiting(row: OutboxRow) -> Plain:
     return {
-        "id": row.id,
-        "analyser": row.analyser,
-        "route": row.route.value,
-        "sequence": row.sequence,
-        "state": row.state.value,
-        "code": row.code,
-        "reason": row.reason,
+        **message_facts(row),
         "queued": shown(row.queued),
         "attempts": row.attempts,
         "stat": row.stat,

@@ -71,7 +71,8 @@ def transmission_trace(traced: Traced, reader: Reader | None) -> Plain:
     }
 
 
-def message_trace(row: OutboxRow, attempts: Sequence[Attempt]) -> Plain:
+def message_facts(row: OutboxRow) -> Plain:
+    """Which message it is and how it stands: the same words in a list of messages and in a trace."""
     return {
         "id": row.id,
         "analyser": row.analyser,
@@ -80,6 +81,12 @@ def message_trace(row: OutboxRow, attempts: Sequence[Attempt]) -> Plain:
         "state": row.state.value,
         "code": row.code,
         "reason": row.reason,
+    }
+
+
+def message_trace(row: OutboxRow, attempts: Sequence[Attempt]) -> Plain:
+    return {
+        **message_facts(row),
         "digest": row.digest,
         "transmission": row.transmission,
         "hl7": row.payload.decode().rstrip("\r").split("\r"),
