@@ -172,9 +172,10 @@ class Sender:
         board.parked = {m: name for m, name in board.parked.items() if not self._can_take(board.outlets[name])}
         while self._link.room > 0:
             limit = min(self._link.room, _AT_A_TIME)
+            self.look = False  # before reading: what is queued meanwhile sets it again and must not be forgotten
             rows = await self._ready(limit)
             waits = await self._publish_all(rows)
-            self.look = waits or len(rows) == limit
+            self.look = self.look or waits or len(rows) == limit
             if waits and len(rows) == limit:
                 await self._fresh({row.id for row in rows})
             if waits or len(rows) < limit:
