@@ -36,7 +36,7 @@ install-tools:
 	@bash tests/install-tools.sh
 
 verify-main: install-tools
-	@$(PYTHON) tests/verify_main.py
+	@$(PYTHON) tests/verify.py main
 
 wheel-smoke: $(VENV)/.dev
 	@bash tests/wheel-smoke.sh $(BIN)/python

@@ -1,7 +1,7 @@
-"""`make verify-main`: what the main job must show, item by item, each by a command on a fresh clone; a line per item.
+"""`make verify-main`, `make verify-run`: what must be shown, item by item, each by a command on a fresh clone.
 
-The clone is made from the committed state of this checkout into an empty folder and set up as the README says. Exit 0
-only when every item holds.
+The clone is made from the committed state of this checkout into an empty folder and set up as the README says. A line
+per item; exit 0 only when every item holds.
 """
 
 import os
@@ -35,10 +35,14 @@ def pytest(name: str, *paths: str, figure: str = r"\d+ passed.*", **environment:
     return Item(name, command, figure, environment)
 
 
-ITEMS = (
-    Item("install", ("make", "--no-print-directory", ".venv/.run"), "", {}),
-    Item("demo: three analysers, 300 results, all filed", ("make", "demo"), r"\d+ of \d+ results filed.*", {}, 90.0),
-    Item("make test", ("make", "test"), r"\d+ passed.*", {}, 720.0),
+def make(name: str, target: str, figure: str = "", limit_s: float | None = None) -> Item:
+    return Item(name, ("make", "--no-print-directory", target), figure, {}, limit_s)
+
+
+MAIN = (
+    make("install", ".venv/.run"),
+    make("demo: three analysers, 300 results, all filed", "demo", r"\d+ of \d+ results filed.*", 90.0),
+    make("make test", "test", r"\d+ passed.*", 720.0),
     pytest("captures end as results or held", "tests/end_to_end/test_captures.py"),
     pytest(
         "every split, prefix and byte flip",
@@ -72,11 +76,14 @@ def run(item: Item, folder: Path, log: Path) -> tuple[bool, str, float]:
     return held, "; ".join(dict.fromkeys(figures[-10:])), took
 
 
-def main() -> int:
-    folder = Path(tempfile.mkdtemp(prefix="verify-main-"))
+LISTS = {"main": MAIN}
+
+
+def main(name: str) -> int:
+    folder = Path(tempfile.mkdtemp(prefix=f"verify-{name}-"))
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder / "clone")], check=True)
     failed = 0
-    for number, item in enumerate(ITEMS, start=1):
+    for number, item in enumerate(LISTS[name], start=1):
         held, figure, took = run(item, folder / "clone", folder / f"{number}.log")
         failed += not held
         mark = "ok    " if held else "FAILED"
@@ -90,4 +97,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1]))
