@@ -22,7 +22,7 @@ from edge_agent.policy import Policy
 from edge_agent.settlement import settle
 from edge_agent.states import IllegalTransitionError, TransmissionState
 from edge_agent.store.errors import RefusedError, StoreError
-from edge_agent.store.rows import Group, KnownObservation, ObservationKey, Settlement, Transmission
+from edge_agent.store.rows import Group, KnownObservation, ObservationKey, Reserved, Settlement, Transmission
 from edge_agent.store.store import Store
 from edge_agent.store.thread import StoreThread
 
@@ -116,16 +116,33 @@ class Converter:
         return None
 
     def _convert_some(self) -> bool:
-        transmissions = self._ask(lambda s: s.next_unconverted())
-        for transmission in transmissions:
-            if self._stopping:
-                return False
-            self._write(transmission, self._settlement(transmission))
-        return bool(transmissions)
+        """One is read while the outcome of the one before it is being written.
 
-    def _write(self, transmission: Transmission, settlement: Settlement) -> None:
+        The store does its jobs in the order they were given: what it is asked for one transmission includes what the
+        one before it settled.
+        """
+        waiting = self._ask(_unconverted)
+        written: _Written | None = None
         try:
-            self._ask(lambda s: s.settle(settlement))
+            for transmission, before in waiting:
+                if self._stopping:
+                    return False
+                settlement = self._settlement(transmission, before)
+                last, written = written, self._write(transmission, settlement)
+                self._finish(last)
+        finally:
+            self._finish(written)
+        return bool(waiting)
+
+    def _write(self, transmission: Transmission, settlement: Settlement) -> "_Written":
+        return _Written(transmission, settlement, self._store.later(lambda s: s.settle(settlement)))
+
+    def _finish(self, written: "_Written | None") -> None:
+        if written is None:
+            return
+        transmission, settlement = written.transmission, written.settlement
+        try:
+            written.done.result(_ANSWER_S)
         except (RefusedError, IllegalTransitionError) as error:
             # Nothing of it was written. Trying it again would keep every other analyser's results from going out.
             settlement = failed = self._failed(transmission, error)
@@ -135,18 +152,18 @@ class Converter:
     def _ask(self, job: Callable[[Store], T]) -> T:
         return self._store.later(job).result(_ANSWER_S)
 
-    def _settlement(self, transmission: Transmission) -> Settlement:
+    def _settlement(self, transmission: Transmission, before: Sequence[Group]) -> Settlement:
         reader = self._readers.get(transmission.source.analyser)
         if reader is None:
             return Settlement(transmission.id, holds=(("not-configured", ""),))
         try:
-            return self._convert(transmission, reader)
+            return self._convert(transmission, before, reader)
         except (DriverError, *_DEFECTS) as error:
             return self._failed(transmission, error)
 
-    def _convert(self, transmission: Transmission, reader: Reader) -> Settlement:
+    def _convert(self, transmission: Transmission, before: Sequence[Group], reader: Reader) -> Settlement:
+        """``before`` is what an earlier conversion made of it."""
         policy = reader.policy.received_in(transmission.source.mode)
-        before = self._ask(lambda s: s.groups(transmission.id))
         if not before and transmission.source.profile != reader.device.name:
             # Read by another device's profile it may name another specimen. A release says that it shall be.
             return Settlement(transmission.id, holds=(("wrong-device", f"it came as {transmission.source.profile}"),))
@@ -154,30 +171,15 @@ class Converter:
         keys = planned.keys()
         if not _still_there(before, keys):
             return Settlement(transmission.id, holds=(("reading-changed", ""),))
-        known = self._known(transmission, keys, before) if keys else {}
-        count = planned.reservations()
-        reserved = self._ask(lambda s: s.reserve(count)) if count else []
-        settled = settle(planned, known, reserved, reader.device.coding(), policy, self._completes(planned, reader))
+        facts = self._ask(lambda s: _facts(s, planned, keys))
+        known = _with_its_own(facts.known, transmission, before)
+        completes = self._completes(planned, facts.broken, reader)
+        settled = settle(planned, known, facts.reserved, reader.device.coding(), policy, completes)
         return replace(settled, completed_by=self._completed_by(planned, reader))
 
-    def _known(
-        self, transmission: Transmission, keys: Sequence[ObservationKey], before: Sequence[Group]
-    ) -> dict[ObservationKey, KnownObservation]:
-        """What was sent before. What this very transmission led to in an earlier conversion counts as its own."""
-        known = self._ask(lambda s: s.lookup(transmission.source.analyser, keys))
-        for group in before:
-            for o in group.observations:
-                if o.message_id and o.key in known:
-                    known[o.key] = replace(known[o.key], message_id=o.message_id, transmission=transmission.id)
-        return known
-
-    def _completes(self, planned: Plan, reader: Reader) -> tuple[int, ...]:
+    def _completes(self, planned: Plan, broken: Sequence[Transmission], reader: Reader) -> tuple[int, ...]:
         """Interrupted transmissions whose rest this complete one brought."""
         transmission = planned.transmission
-        if transmission.state is not TransmissionState.COMPLETE or not planned.named:
-            return ()
-        analyser = transmission.source.analyser
-        broken = self._ask(lambda s: s.interrupted(analyser, MOST_BROKEN))
         keys, specimens = set(planned.keys()), planned.named
         return tuple(t.id for t in broken if t.id < transmission.id and self._is_covered(t, reader, keys, specimens))
 
@@ -236,6 +238,49 @@ class Converter:
             for code, detail in {(group.hold, group.detail), *((o.hold, o.detail) for o in group.observations)}:
                 if code:
                     self._on_alarm(code, analyser, {"reason": detail, "test": detail})
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """A settlement on its way into the store."""
+
+    transmission: Transmission
+    settlement: Settlement
+    done: Future[None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What the store knows that decides what becomes of a plan."""
+
+    known: dict[ObservationKey, KnownObservation]
+    reserved: list[Reserved]
+    broken: list[Transmission]  # may be completed by it
+
+
+def _unconverted(store: Store) -> list[tuple[Transmission, list[Group]]]:
+    return [(transmission, store.groups(transmission.id)) for transmission in store.next_unconverted()]
+
+
+def _facts(store: Store, planned: Plan, keys: Sequence[ObservationKey]) -> _Facts:
+    transmission, count = planned.transmission, planned.reservations()
+    whole = transmission.state is TransmissionState.COMPLETE and planned.named
+    analyser = transmission.source.analyser
+    return _Facts(
+        known=store.lookup(analyser, keys),
+        reserved=store.reserve(count) if count else [],
+        broken=store.interrupted(analyser, MOST_BROKEN) if whole else [],
+    )
+
+
+def _with_its_own(
+    known: dict[ObservationKey, KnownObservation], transmission: Transmission, before: Sequence[Group]
+) -> dict[ObservationKey, KnownObservation]:
+    """What this very transmission led to in an earlier conversion counts as its own."""
+    own = {o.key: o.message_id for group in before for o in group.observations if o.message_id and o.key in known}
+    return known | {
+        key: replace(known[key], message_id=message_id, transmission=transmission.id) for key, message_id in own.items()
+    }
 
 
 def _still_there(before: Sequence[Group], keys: Sequence[ObservationKey]) -> bool:

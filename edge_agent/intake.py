@@ -8,7 +8,6 @@ transmission: the analyser then sends all of it again and the content is recogni
 """
 
 import asyncio
-import concurrent.futures
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -114,7 +113,7 @@ class Endings:
 
 @dataclass(frozen=True, slots=True)
 class _Commit:
-    future: "asyncio.Future[Stored]"
+    future: asyncio.Future[Stored]
     chunks: int
     ends: bool
 
@@ -140,7 +139,7 @@ class Intake:
         If the caller is cancelled, the commit goes on, and ``recover`` learns what became of it.
         """
         chunks = (*self.evidence.waiting(final=end is not None), frame)
-        future = asyncio.wrap_future(self._urgent(chunks, end))
+        future = self._urgent(chunks, end)
         self._commit = _Commit(future, len(chunks), end is not None)
         try:
             await asyncio.shield(future)
@@ -149,7 +148,7 @@ class Intake:
             raise
         return self._settle()
 
-    def _urgent(self, chunks: Sequence[Chunk], end: str | None) -> concurrent.futures.Future[Stored]:
+    def _urgent(self, chunks: Sequence[Chunk], end: str | None) -> asyncio.Future[Stored]:
         known, source = self.transmission, self._source
         expected = self._stored if self._doubt else None
 
@@ -159,7 +158,7 @@ class Intake:
                 _compare(store, known, expected)
             return store.append(number, chunks, end=end)
 
-        return self._store.urgent(append)
+        return self._store.urgent_in_loop(append)
 
     def _settle(self) -> Stored:
         """A commit has returned: only from here on does this side count on it."""

@@ -32,6 +32,7 @@ from edge_agent.clock import Clock
 from edge_agent.idle_line import IdleLine
 from edge_agent.intake import Endings, Intake, UncertainError
 from edge_agent.monitor.alarms import Alarms
+from edge_agent.patience import Patience
 from edge_agent.states import TransmissionEvent
 from edge_agent.store.errors import StoreError
 from edge_agent.store.rows import Chunk, ChunkKind, Source
@@ -84,6 +85,7 @@ class Session:
         self._receiver = Receiver(dialect)
         self._intake = Intake(source, store, endings or Endings(store, on_stored))
         self._idle_line = IdleLine()
+        self._patience = Patience(dialect.reply_s * IN_TIME, self._storage_is_slow)
         self._unanswered: FrameReceived | None = None  # its commit is under way
         self._open = False
         self._mute = False  # the other side is gone
@@ -139,28 +141,15 @@ class Session:
         """
         self._stale = True
         try:
-            while data := await self._already_there():
+            while data := await self._connection.read(0.0):  # what is there already
                 await self._receive(data)
         finally:
             self._stale = False
 
-    async def _already_there(self) -> bytes:
-        try:
-            async with asyncio.timeout(0):
-                return await self._connection.read()
-        except TimeoutError:
-            return b""
-
     async def _read(self) -> bytes | None:
         """Bytes; b"" at the end; None when a timer is due."""
         due = self._due()
-        if due is None:
-            return await self._connection.read()
-        try:
-            async with asyncio.timeout(max(0.0, due - self._clock.monotonic())):
-                return await self._connection.read()
-        except TimeoutError:
-            return None
+        return await self._connection.read(None if due is None else max(0.0, due - self._clock.monotonic()))
 
     # timers
 
@@ -239,7 +228,7 @@ class Session:
         """Store, then acknowledge."""
         self._unanswered = frame
         chunk = Chunk(ChunkKind.FRAME, frame.raw, frame.text, frame.number, frame.last)
-        slow = asyncio.get_running_loop().call_later(self._dialect.reply_s * IN_TIME, self._storage_is_slow)
+        self._patience.begin()
         try:
             receipt = await self._intake.keep(chunk, "L" if frame.ends_message else None)
         except UncertainError:
@@ -253,7 +242,7 @@ class Session:
             await self._answer(self._receiver.acknowledge(frame, receipt))
             self._went_well(ended=frame.ends_message)
         finally:
-            slow.cancel()
+            self._patience.end()
 
     async def _give_up(self, frame: FrameReceived) -> None:
         """The store may hold this frame or not: no answer at all, so that the analyser sends everything again."""
@@ -315,6 +304,7 @@ class Session:
     # the way out
 
     async def _finish(self, reason: str) -> None:
+        self._patience.stop()
         await self._intake.recover(LAST_COMMIT_S)
         if self._unanswered is not None:  # stored or not, it was not acknowledged
             self._receiver.refuse(self._unanswered)

@@ -73,6 +73,9 @@ class FaultyStore:
         self.hold.append(lambda: self._logged(self.inner.urgent(job)).add_done_callback(lambda f: _copy(f, held)))
         return held
 
+    def urgent_in_loop(self, job: Any) -> "asyncio.Future[Any]":
+        return asyncio.wrap_future(self.urgent(job))
+
     def later(self, job: Any) -> "concurrent.futures.Future[Any]":
         return self._failure() if self.broken else self.inner.later(job)
 

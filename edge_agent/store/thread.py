@@ -6,6 +6,7 @@ two urgent groups. After a storage error no job succeeds until a new connection 
 then ``failed`` says why. Not promised: that a single ``later`` job longer than a step is cut short; give small ones.
 """
 
+import asyncio
 import logging
 import os
 import threading
@@ -13,11 +14,12 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from time import monotonic
-from typing import Any, Generic, TypeVar
+from typing import TypeVar
 
 from edge_agent.store.errors import StorageFailedError, StoreError
 from edge_agent.store.group import Outcome, run_group
 from edge_agent.store.store import Job, Store
+from edge_agent.store.waiting import InLoop, InThread, Waiting, resolve
 
 log = logging.getLogger(__name__)
 
@@ -29,32 +31,14 @@ SLICE_S = 0.004  # of later work riding on a group an analyser waits for
 RETRY_FIRST_S, RETRY_MAX_S = 0.05, 5.0
 
 
-class _Waiting(Generic[T]):
-    """A job and its future."""
-
-    __slots__ = ("future", "job")
-
-    def __init__(self, job: Callable[[Store], T]) -> None:
-        self.job = job
-        self.future: Future[T] = Future()
-
-    def resolve(self, outcome: Outcome) -> None:
-        if not self.future.set_running_or_notify_cancel():
-            return
-        if outcome.error is not None:
-            self.future.set_exception(outcome.error)
-        else:
-            self.future.set_result(outcome.value)
-
-
 class StoreThread:
     def __init__(self, open_store: Callable[[], Store]) -> None:
         self._open_store = open_store
         self._thread = threading.Thread(target=self._run, name="store", daemon=True)
         self._opened: Future[None] = Future()
         self._changed = threading.Condition()
-        self._urgent: deque[_Waiting[Any]] = deque()
-        self._later: deque[_Waiting[Any]] = deque()
+        self._urgent: deque[Waiting] = deque()
+        self._later: deque[Waiting] = deque()
         self._stopping = False
         self._failed: str | None = None
         self.recoveries = 0  # how often storage worked again; only this thread counts
@@ -81,21 +65,29 @@ class StoreThread:
 
     def urgent(self, job: Callable[[Store], T]) -> Future[T]:
         """An analyser waits for this one."""
-        return self._put(self._urgent, job)
+        waiting = InThread(job)
+        self._put(self._urgent, waiting)
+        return waiting.future
+
+    def urgent_in_loop(self, job: Callable[[Store], T]) -> asyncio.Future[T]:
+        """The same for a coroutine of the running event loop, which is woken once for all that one COMMIT covers."""
+        waiting = InLoop(job, asyncio.get_running_loop())
+        self._put(self._urgent, waiting)
+        return waiting.future
 
     def later(self, job: Callable[[Store], T]) -> Future[T]:
         """Nobody waits at a wire; the job takes a few milliseconds at most."""
-        return self._put(self._later, job)
+        waiting = InThread(job)
+        self._put(self._later, waiting)
+        return waiting.future
 
-    def _put(self, lane: "deque[_Waiting[Any]]", job: Callable[[Store], T]) -> "Future[T]":
-        waiting = _Waiting(job)
+    def _put(self, lane: deque[Waiting], waiting: Waiting) -> None:
         with self._changed:
-            if self._stopping:
-                waiting.resolve(Outcome(error=StorageFailedError("the agent is stopping")))
-            else:
+            if not self._stopping:
                 lane.append(waiting)
                 self._changed.notify()
-        return waiting.future
+                return
+        resolve([(waiting, Outcome(error=StorageFailedError("the agent is stopping")))])
 
     def _run(self) -> None:
         try:
@@ -130,15 +122,14 @@ class StoreThread:
         if self._failed and not self._recover(store):
             self._refuse_all(store.broken)
             return
-        taken: list[_Waiting[Any]] = []
+        taken: list[Waiting] = []
         outcomes = run_group(store.database, store, self._jobs(taken))
         if store.broken:
             # No receipt exists for any of them. What was not begun is refused in the next turn, at once.
             self._fail(StorageFailedError(store.broken).sentence)
-        for waiting, outcome in zip(taken, outcomes, strict=True):
-            waiting.resolve(outcome)
+        resolve(zip(taken, outcomes, strict=True))
 
-    def _jobs(self, taken: list[_Waiting[Any]]) -> Iterator[Job]:
+    def _jobs(self, taken: list[Waiting]) -> Iterator[Job]:
         """The group's jobs: every urgent one that waits, then later ones for a slice of time."""
         while self._urgent and len(taken) < GROUP_MAX:
             yield self._take(self._urgent, taken)
@@ -148,7 +139,7 @@ class StoreThread:
             if self._urgent or monotonic() >= end:
                 return
 
-    def _take(self, lane: "deque[_Waiting[Any]]", taken: list[_Waiting[Any]]) -> Job:
+    def _take(self, lane: deque[Waiting], taken: list[Waiting]) -> Job:
         waiting = lane.popleft()
         taken.append(waiting)
         return waiting.job
@@ -183,5 +174,4 @@ class StoreThread:
             refused = [*self._urgent, *self._later]
             self._urgent.clear()
             self._later.clear()
-        for waiting in refused:
-            waiting.resolve(Outcome(error=StorageFailedError(why)))
+        resolve((waiting, Outcome(error=StorageFailedError(why))) for waiting in refused)

@@ -21,8 +21,8 @@ class Connection(Protocol):
 
     peer: str
 
-    async def read(self) -> bytes:
-        """Whatever bytes are there, at least one; b"" when the other side is gone."""
+    async def read(self, patience_s: float | None = None) -> bytes | None:
+        """Whatever bytes are there, at least one; b"" when the other side is gone; None when none came in time."""
 
     async def write(self, data: bytes) -> None:
         """Send all of ``data``. Raises ConnectionError when the other side is gone."""

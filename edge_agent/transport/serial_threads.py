@@ -59,11 +59,12 @@ class SerialConnection:
 
     # what a session calls, on the loop
 
-    async def read(self) -> bytes:
-        data = await self._inbox.get()
-        with self._room:
-            self._handed_over -= len(data)
-            self._room.notify()
+    async def read(self, patience_s: float | None = None) -> bytes | None:
+        data = await self._inbox.get(patience_s)
+        if data:
+            with self._room:
+                self._handed_over -= len(data)
+                self._room.notify()
         return data
 
     async def write(self, data: bytes) -> None:

@@ -97,8 +97,8 @@ class TcpConnection(asyncio.Protocol):
 
     # what a session calls
 
-    async def read(self) -> bytes:
-        data = await self._inbox.get()
+    async def read(self, patience_s: float | None = None) -> bytes | None:
+        data = await self._inbox.get(patience_s)
         if self._paused and self._transport is not None and not self._gone:
             self._paused = False
             self._transport.resume_reading()

@@ -50,6 +50,16 @@ def test_transmissions_are_converted_in_the_order_they_ended(tmp_path: Path) -> 
         assert made.settled >= 1
 
 
+def test_a_repeat_right_behind_its_original_finds_it_sent(tmp_path: Path) -> None:
+    """One is read while the one before it is being written."""
+    with bench(tmp_path, start=False) as made:
+        for _ in range(3):
+            made.receive(sent("S24-0028"))
+        made.start()
+        made.convert()
+        assert specimens(made) == ["S24-0028"]
+
+
 def test_it_sleeps_until_it_is_told_and_then_converts(tmp_path: Path) -> None:
     with bench(tmp_path) as made:
         made.receive(sent())

@@ -68,8 +68,8 @@ def test_a_store_that_answers_before_its_commit_is_caught_by_that_comparison(tmp
             self.later = store.later
             self.inner = store.inner
 
-        def urgent(self, job):
-            forged = concurrent.futures.Future()
+        def urgent_in_loop(self, job):
+            forged = asyncio.get_running_loop().create_future()
             forged.set_result(SimpleNamespace(chunks=1, transmission=1))
             self.waiting.append(job)
             return forged

@@ -4,6 +4,7 @@
 hands over to a thread that takes whole groups, as the store's does, and writes nothing.
 """
 
+import asyncio
 import queue
 import threading
 from concurrent.futures import Future
@@ -33,6 +34,11 @@ class NoStore:
         done.set_result(Receipt())
         return done
 
+    def urgent_in_loop(self, job: Any) -> asyncio.Future[Any]:
+        done = asyncio.get_running_loop().create_future()
+        done.set_result(Receipt())
+        return done
+
     later = urgent
 
 
@@ -52,6 +58,9 @@ class NoStoreThread(NoStore):
         waits: Future[Any] = Future()
         self._waiting.put(waits)
         return waits
+
+    def urgent_in_loop(self, job: Any) -> asyncio.Future[Any]:
+        return asyncio.wrap_future(self.urgent(job))
 
     later = urgent
 
