@@ -5,37 +5,30 @@ Nothing here decides anything about a result; it joins the parts that do.
 
 import asyncio
 import contextlib
-import hashlib
 import logging
 import os
 import signal
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine
 from datetime import timedelta
-from pathlib import Path
 from random import Random, SystemRandom
 from typing import Any, Self
 
-from drivers.sdk import Device
 from edge_agent.clock import Clock, SystemClock
 from edge_agent.control import ControlServer, socket_path
-from edge_agent.converter import Converter, Reader
+from edge_agent.converter import Converter
 from edge_agent.decisions import Decisions
+from edge_agent.generation import Configuration, Generation
 from edge_agent.links import Links
 from edge_agent.monitor.alarms import Alarms
 from edge_agent.monitor.health import HealthReporter
 from edge_agent.monitor.housekeeping import Housekeeping
-from edge_agent.monitor.payloads import Info, ProfileInfo
 from edge_agent.monitor.presence import Presence
-from edge_agent.mqtt_options import mqtt_options
-from edge_agent.pins import Pinned, pinned
-from edge_agent.policy import policy_for
-from edge_agent.preflight import devices
 from edge_agent.publisher.publisher import Publisher
 from edge_agent.questions import Questions
+from edge_agent.reload import Reload
+from edge_agent.running import Running
 from edge_agent.service.notify import Notifier
 from edge_agent.service.pulse import Pulse
-from edge_agent.settings import AnalyserTable, Settings
-from edge_agent.settings_file import resolve
 from edge_agent.store.errors import StoreError
 from edge_agent.store.identity import Former
 from edge_agent.store.store import Store
@@ -48,30 +41,27 @@ log = logging.getLogger(__name__)
 
 
 class Agent:
-    """One gateway. ``build`` touches nothing but its own pins; ``run`` touches the world."""
+    """One gateway. Made it touches nothing; ``run`` touches the world."""
 
-    def __init__(
-        self, path: Path, settings: Settings, shipped: Mapping[str, Device], clock: Clock, rng: Random
-    ) -> None:
-        self._path = path
-        self._settings = settings
-        self._shipped = shipped
+    def __init__(self, configuration: Configuration, clock: Clock, rng: Random) -> None:
+        self._configuration = configuration
         self._clock = clock
         self._rng = rng
-        self._data_dir = resolve(path, settings.agent.data_dir)
+        self._data_dir = configuration.data_dir
         self._stop = asyncio.Event()
+        self._asked = asyncio.Event()  # by SIGHUP to reload
         self._tasks: list[asyncio.Task[None]] = []
 
     @classmethod
-    def build(cls, path: Path, settings: Settings) -> Self:
-        """Raises ConfigurationError naming every mistake."""
-        return cls(path, settings, devices(path, settings), SystemClock(), SystemRandom())
+    def build(cls, configuration: Configuration) -> Self:
+        return cls(configuration, SystemClock(), SystemRandom())
 
     async def run(self) -> int:
         """Until SIGTERM or SIGINT. Exit status 0, or 1 when a part failed that nobody expected to fail."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
+        loop.add_signal_handler(signal.SIGHUP, self._asked.set)
         store = StoreThread(self._open_store)
         await asyncio.to_thread(store.start)
         try:
@@ -81,42 +71,34 @@ class Agent:
             log.info("Stopped.")
 
     def _open_store(self) -> Store:
-        limits = self._settings.store
+        limits = self._configuration.settings.store
         return Store.open(self._data_dir, self._clock, reserve_mb=limits.reserve_mb, low_water_mb=limits.low_water_mb)
 
     async def _serve(self, store: StoreThread, loop: asyncio.AbstractEventLoop) -> int:
         identity, former = await asyncio.wrap_future(store.later(_begin))
-        pins = self._pins()
-        readers = self._readers(pins)
+        clock, rng, now = self._clock, self._rng, Generation.of(self._configuration)
+        settings, readers, pins = now.settings, now.readers(), dict(now.pins)
         alarms = self._alarms(former)
-        presence = Presence(__version__, alarms, self._info(identity, pins))
-        publisher = Publisher(mqtt_options(self._path, self._settings), store, self._clock, self._rng, alarms, presence)
+        presence = Presence(__version__, alarms, now.info(identity))
+        publisher = Publisher(now.configuration.options, store, clock, rng, alarms, presence)
         converter = Converter(
             store,
             readers,
             on_alarm=lambda *alarm: loop.call_soon_threadsafe(watch.converted, *alarm),
             on_settled=lambda: loop.call_soon_threadsafe(publisher.kick),
         )
-        links = Links(
-            self._settings, pins, store, self._clock, self._rng, alarms, converter.kick, lambda: watch.disk_low()
-        )
-        watch = Watch(store, links.links, self._usual_gaps(pins), alarms, presence, self._clock)
-        health = HealthReporter(store, self._clock, alarms, presence)
-        housekeeping = Housekeeping(store, self._clock, alarms, timedelta(days=self._settings.store.retention_days))
+        links = Links(now.lines(), store, clock, rng, alarms, converter.kick, lambda: watch.disk_low())
+        watch = Watch(store, links.links, now.usual_gaps(), alarms, presence, clock)
+        health = HealthReporter(store, clock, alarms, presence)
+        housekeeping = Housekeeping(store, clock, alarms, timedelta(days=settings.store.retention_days))
+        running = Running(now, identity, store, links, watch, publisher, presence, housekeeping, readers, pins)
+        reload = Reload(self._configuration.path, running, store, alarms, self._asked)
         questions = Questions(
-            self._settings,
-            __version__,
-            self._clock.now(),
-            store,
-            publisher,
-            alarms,
-            links.links,
-            readers,
-            pins,
-            presence,
+            settings, __version__, clock.now(), store, publisher, alarms, links.links, readers, pins, presence
         )
         decisions = Decisions(store, publisher.decided, converter.kick)
-        control = ControlServer(socket_path(self._data_dir), {**questions.answers(), **decisions.answers()})
+        answers = {**questions.answers(), **decisions.answers(), **reload.answers()}
+        control = ControlServer(socket_path(self._data_dir), answers)
         pulse = Pulse(Notifier.from_environment(os.environ), store, links.tried, questions.sentence)
 
         publishing = asyncio.create_task(publisher.run(), name="publisher")
@@ -124,24 +106,38 @@ class Agent:
         await control.start()
         await watch.look()
         self._start(converter=converter.ended(), watch=watch.run(), health=health.run())
-        self._start(housekeeping=housekeeping.run(), links=links.run())
+        self._start(housekeeping=housekeeping.run(), links=links.run(), reload=reload.run())
         if pulse.wanted:
             self._start(pulse=pulse.run())
         presence.running()
         publisher.say_state()
-        log.info("Running: site %s, gateway %s.", self._settings.agent.site, self._settings.agent.gateway)
+        log.info("Running: site %s, gateway %s.", settings.agent.site, settings.agent.gateway)
         try:
             return await self._until_stopped(publishing)
         finally:
-            pulse.stopping()
-            presence.stopping()
-            publisher.say_state()
-            await self._cancel()
-            await control.stop()
-            await asyncio.to_thread(converter.stop)
-            publisher.stop()
-            with contextlib.suppress(StoreError):
-                await publishing
+            await self._wind_down(pulse, presence, publisher, reload, control, converter, publishing)
+
+    async def _wind_down(
+        self,
+        pulse: Pulse,
+        presence: Presence,
+        publisher: Publisher,
+        reload: Reload,
+        control: ControlServer,
+        converter: Converter,
+        publishing: asyncio.Task[None],
+    ) -> None:
+        """Producers before consumers; the publisher has the last word."""
+        pulse.stopping()
+        await reload.close()
+        presence.stopping()
+        publisher.say_state()
+        await self._cancel()
+        await control.stop()
+        await asyncio.to_thread(converter.stop)
+        publisher.stop()
+        with contextlib.suppress(StoreError):
+            await publishing
 
     def _start(self, **parts: Coroutine[Any, Any, None]) -> None:
         self._tasks += [asyncio.create_task(part, name=name) for name, part in parts.items()]
@@ -165,40 +161,6 @@ class Agent:
         if former is not None:
             alarms.raise_("store-restored", reason=former.reason, since=shown(former.since) or "an unknown time")
         return alarms
-
-    def _pins(self) -> dict[str, Pinned]:
-        folder = self._data_dir / "profiles"
-        return {a.id: pinned(folder, a.id, self._shipped[a.id]) for a in self._settings.analyser}
-
-    def _readers(self, pins: Mapping[str, Pinned]) -> dict[str, Reader]:
-        return {a.id: self._reader(a, pins[a.id].device) for a in self._settings.analyser}
-
-    def _reader(self, analyser: AnalyserTable, device: Device) -> Reader:
-        horizon = device.profile.result.resend_horizon_s
-        return Reader(device, policy_for(self._settings, analyser, horizon))
-
-    def _usual_gaps(self, pins: Mapping[str, Pinned]) -> dict[str, int]:
-        return {name: pin.device.profile.usual_gap_s for name, pin in pins.items()}
-
-    def _info(self, identity: str, pins: Mapping[str, Pinned]) -> Info:
-        profiles = tuple(
-            ProfileInfo(
-                analyser=a.id,
-                profile=pins[a.id].device.name,
-                revision=pins[a.id].device.profile.revision,
-                hash=pins[a.id].device.hash,
-                mode=a.mode,
-            )
-            for a in self._settings.analyser
-        )
-        return Info(
-            version=__version__,
-            site=self._settings.agent.site,
-            gateway=self._settings.agent.gateway,
-            store=identity,
-            config_hash=hashlib.sha256(self._path.read_bytes()).hexdigest(),
-            profiles=profiles,
-        )
 
 
 def _begin(store: Store) -> tuple[str, Former | None]:

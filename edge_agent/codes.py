@@ -38,8 +38,8 @@ _TABLE = (
         "specimen-id-shape",
         E,
         "A specimen id from {analyser} does not have this site's shape.",
-        "Check the label; correct the id at the analyser and resend; or change site.specimen_id, restart, then "
-        "`edge-agent retry --held --code specimen-id-shape`.",
+        "Check the label; correct the id at the analyser and resend; or change site.specimen_id, `edge-agent reload`, "
+        "then `edge-agent retry --held --code specimen-id-shape`.",
     ),
     Code(
         "specimen-id-truncated",
@@ -112,7 +112,7 @@ _TABLE = (
         "unknown-test-held",
         E,
         "{analyser} sent the unknown test {test}, and this site holds unknown tests.",
-        "Map the test, or set on_unknown_code = send-local and restart, then "
+        "Map the test, or set on_unknown_code = send-local, `edge-agent reload`, then "
         "`edge-agent retry --held --code unknown-test-held`.",
     ),
     Code(
@@ -320,6 +320,13 @@ _TABLE = (
     Code("certificate", E, "The certificate {file} {what}.", "Renew it."),
     Code("weak-mode", W, "Delivery is not verifiable by the broker: {reason}", "Use MQTT 5 and confirm = application."),
     # Alarms: this machine
+    Code(
+        "configuration",
+        E,
+        "The configuration file was changed and is not in use: {reason}.",
+        "The agent runs by the last one it loaded. See the mistakes with `edge-agent check`, correct them, then "
+        "`edge-agent reload`.",
+    ),
     Code(
         "storage",
         E,

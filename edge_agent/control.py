@@ -19,7 +19,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from edge_agent.errors import AgentError, NotRunningError
+from edge_agent.errors import AgentError, ConfigurationError, NotRunningError, Problem
 
 log = logging.getLogger(__name__)
 
@@ -121,12 +121,17 @@ _CANNOT_ANSWER = AgentError(
 
 
 def _failure(error: AgentError) -> dict[str, Any]:
-    return {"ok": False, "sentence": error.sentence, "code": error.code, "action": error.action}
+    reply = {"ok": False, "sentence": error.sentence, "code": error.code, "action": error.action}
+    if isinstance(error, ConfigurationError):
+        reply["problems"] = [[str(p.file), p.line, p.key, p.text] for p in error.problems]
+    return reply
 
 
 def ask(data_dir: Path, name: str, **arguments: object) -> Any:
-    """Ask the running agent. Raises NotRunningError, or AgentError with the agent's own sentence."""
+    """Ask the running agent. Raises NotRunningError, or AgentError (ConfigurationError) as the agent said it."""
     reply = _exchange(socket_path(data_dir), json.dumps({"ask": name, **arguments}).encode() + b"\n")
+    if problems := reply.get("problems"):
+        raise ConfigurationError([Problem(Path(file), line, key, text) for file, line, key, text in problems])
     if not reply["ok"]:
         raise AgentError(reply["sentence"], code=reply["code"], action=reply["action"])
     return reply["result"]

@@ -98,6 +98,12 @@ class Endings:
         self._unended.append(replace(ending, doubt=True))
         self._news.set()
 
+    def take_over(self, other: "Endings") -> None:
+        """What a link that does not run any more could not end."""
+        for ending in other._unended:
+            self._remember(ending)
+        other._unended = []
+
     async def run(self) -> None:
         """Retry until cancelled."""
         while True:

@@ -68,7 +68,7 @@ class Link:
         self._alarms = alarms
         self._on_stored = on_stored
         self._disk_low = disk_low
-        self._endings = Endings(store, on_stored)
+        self.endings = Endings(store, on_stored)
         self._activity = Activity()
         self._state = LinkState(False, clock.now(), "The port was not tried yet.")
         self._tried = asyncio.Event()
@@ -81,11 +81,11 @@ class Link:
             self._transport.on_refused = self._on_refused
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._endings.run(), name=f"endings {self.analyser_id}")
+                group.create_task(self.endings.run(), name=f"endings {self.analyser_id}")
                 await self._transport.run(self._on_connection, self._on_state)
         finally:
             if self._calm is not None:
-                self._calm.cancel()
+                self._no_longer_refused()
 
     async def tried(self) -> None:
         """Returns when the port was opened, or could not be."""
@@ -113,7 +113,7 @@ class Link:
             self._alarms,
             self._on_stored,
             disk_low=self._disk_low,
-            endings=self._endings,
+            endings=self.endings,
             activity=self._activity,
         )
         self._sessions[session] = connection.peer
@@ -142,6 +142,8 @@ class Link:
         self._calm = loop.call_later(REFUSED_FOR_S, self._no_longer_refused)
 
     def _no_longer_refused(self) -> None:
-        self._calm = None
+        if self._calm is not None:
+            self._calm.cancel()
+            self._calm = None
         for code in ("peer-refused", "connections-full"):
             self._alarms.clear(code, self.analyser_id)

@@ -59,6 +59,37 @@ def load(path: Path) -> Settings:
     return reading.settings
 
 
+def data_dir_of(path: Path) -> Path:
+    """Where the agent of this file keeps its data; a file with mistakes says it, too, or is cut short after it did.
+
+    Raises ConfigurationError when it does not.
+    """
+    try:
+        found = read(path).settings
+        name = found.agent.data_dir if found is not None else ""
+    except ConfigurationError:
+        name = _data_dir_above_the_mistake(path)
+        if not name:
+            raise
+    return resolve(path, name) if name else resolve(path, load(path).agent.data_dir)
+
+
+def _data_dir_above_the_mistake(path: Path) -> str:
+    """ "" when it is not named there."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return ""
+    for end in range(len(lines), 0, -1):
+        try:
+            agent = tomllib.loads("\n".join(lines[:end])).get("agent")
+        except tomllib.TOMLDecodeError:
+            continue
+        name = agent.get("data_dir") if isinstance(agent, dict) else None
+        return name if isinstance(name, str) else ""
+    return ""
+
+
 def read(path: Path) -> Reading:
     """Read a file and note its mistakes. Raises ConfigurationError when it cannot be read at all."""
     try:

@@ -22,6 +22,9 @@ EVERY_S = 5.0
 # Not holds: they stand until a restart, because nothing tells that they are over.
 _STANDING = frozenset({"unknown-test", "query-unanswered", "implausible-time"})
 
+# Of results that are stored, so still true and still looked after when their analyser is configured no more.
+_OF_STORED = frozenset({"held", "interrupted", "rejected", "blocked", "broker-refused", "no-subscriber"})
+
 
 class Watch:
     def __init__(
@@ -36,10 +39,9 @@ class Watch:
         every_s: float = EVERY_S,
     ) -> None:
         self._store = store
-        self._links: dict[str, list[Link]] = {}
-        for link in links:
-            self._links.setdefault(link.analyser_id, []).append(link)
+        self._links = _by_analyser(links)
         self._usual_gaps = usual_gaps
+        self._looking = asyncio.Lock()
         self._alarms = alarms
         self._presence = presence
         self._every_s = every_s
@@ -74,6 +76,27 @@ class Watch:
             await asyncio.sleep(self._every_s)
 
     async def look(self) -> None:
+        async with self._looking:
+            await self._look()
+
+    async def change(self, links: Sequence[Link], usual_gaps: Mapping[str, int]) -> None:
+        """Another configuration. Of an analyser that is gone only what its stored results still need stays up."""
+        async with self._looking:
+            before, self._links, self._usual_gaps = self._links, _by_analyser(links), usual_gaps
+            for analyser in before.keys() - self._links.keys():
+                self._gone.add(analyser)
+                self._presence.forget_analyser(analyser)
+                self._leave(analyser)
+            self._gone -= self._links.keys()
+
+    def _leave(self, analyser: str) -> None:
+        self._aborted.pop(analyser, None)
+        holds = self._holds.get(analyser, set()) - _STANDING
+        for alarm in self._alarms.active():
+            if alarm.analyser == analyser and alarm.code not in _OF_STORED | holds:
+                self._alarms.clear(alarm.code, analyser)
+
+    async def _look(self) -> None:
         before = {analyser: frozenset(codes) for analyser, codes in self._holds.items()}
         counts = await self._counts()
         for analyser, links in self._links.items():
@@ -156,6 +179,13 @@ class Watch:
                 failed=counts.failed.get(analyser, 0) if counts else 0,
             ),
         )
+
+
+def _by_analyser(links: Iterable[Link]) -> dict[str, list[Link]]:
+    found: dict[str, list[Link]] = {}
+    for link in links:
+        found.setdefault(link.analyser_id, []).append(link)
+    return found
 
 
 def _newest(times: Iterable[datetime | None]) -> datetime | None:

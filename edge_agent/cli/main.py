@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 import click
 
-from edge_agent.cli import ask, decide, device, hl7, run, service
+from edge_agent.cli import ask, decide, device, hl7, reload, run, service
 from edge_agent.errors import AgentError, ConfigurationError
 from edge_agent.version import __version__
 
@@ -48,6 +48,7 @@ def main(ctx: click.Context, config: Path | None) -> None:
 COMMANDS = (
     run.run,
     run.check,
+    reload.reload,
     ask.status,
     ask.queue,
     ask.show,

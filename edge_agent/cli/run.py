@@ -11,6 +11,7 @@ import click
 
 from edge_agent.agent import Agent
 from edge_agent.cli.options import config_option, config_path, reading
+from edge_agent.generation import Configuration
 from edge_agent.logs import Format, set_up
 from edge_agent.preflight import examine, loaded
 
@@ -34,9 +35,9 @@ from edge_agent.preflight import examine, loaded
 def run(config_: Path | None, log_level: str, log_format: Format) -> None:
     """Run the agent until it is told to stop (SIGTERM or Ctrl-C)."""
     path = config_path(config_)
-    settings = loaded(path)
+    configuration = Configuration.read(path)
     set_up(getattr(logging, log_level.upper()), log_format)
-    agent = Agent.build(path, settings)
+    agent = Agent.build(configuration)
     sys.exit(asyncio.run(agent.run()))
 
 

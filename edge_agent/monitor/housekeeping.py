@@ -31,7 +31,7 @@ class Housekeeping:
         self._store = store
         self._clock = clock
         self._alarms = alarms
-        self._retention = retention
+        self.retention = retention  # may be changed at any time
         self._every_s = every_s
         self._checked = clock.now() - _CHECK_EVERY
 
@@ -50,7 +50,7 @@ class Housekeeping:
     async def purge(self) -> int:
         """Rows removed. Identities outlive messages, so that a late resend is still recognised."""
         now = self._clock.now()
-        filed_before, identities_before = now - self._retention, now - IDENTITIES_KEPT
+        filed_before, identities_before = now - self.retention, now - IDENTITIES_KEPT
         removed = 0
         while step := await self._do(lambda s: s.purge(filed_before=filed_before, identities_before=identities_before)):
             removed += step

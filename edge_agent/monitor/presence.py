@@ -45,6 +45,13 @@ class Presence:
     def set_analyser(self, analyser: str, state: AnalyserState) -> None:
         self._set(f"analyser/{analyser}/state", state.encode())
 
+    def forget_analyser(self, analyser: str) -> None:
+        """It is configured no more."""
+        self._remove(f"analyser/{analyser}/state")
+
+    def set_info(self, info: Info) -> None:
+        self._set("info", info.encode())
+
     def running(self) -> None:
         """Everything is built: from now on the state is ready or degraded."""
         self._phase = "running"

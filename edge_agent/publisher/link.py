@@ -103,6 +103,11 @@ class Link:
         return str(self._connection.broker) if self._connection is not None else ""
 
     @property
+    def closed(self) -> bool:
+        """Whether there is no connection, and none being made."""
+        return self._connection is None
+
+    @property
     def may_deliver(self) -> bool:
         return self.up and self.proof.proven is not Proven.UNKNOWN
 
@@ -257,6 +262,21 @@ class Link:
         self._alarms.clear("session-taken")
         if self._connection is None:
             self._due = self._clock.monotonic()
+
+    def use(self, options: MqttOptions) -> None:
+        """Other options from the next connection on, which is tried at once; the present one is forgotten.
+
+        The number of connections, the sessions that were ours and the last broker are kept: the broker may know them.
+        """
+        self.topics = Topics(options.prefix, options.site, options.gateway)
+        self._options, self._brokers, self._index = options, options.brokers, 0
+        self._connection, self.up, self.since = None, False, None
+        self._notes.clear()
+        self._note_mids.clear()
+        self._refused_notes.clear()
+        self._alarms.clear("broker-refused")
+        self.proof.disconnected()
+        self.resume()
 
     def say_offline(self) -> int | None:
         """The last word of a clean stop; its packet id, None when there is nobody or no room to say it to."""

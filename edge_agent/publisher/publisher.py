@@ -2,6 +2,8 @@
 
 Promises: whatever comes from the management system is acknowledged to the broker only after the store committed what it
 meant; one message, one topic, one consumer or one broker that misbehaves stops nothing else; a stop says `offline`.
+Other options are used from the next connection on: the old one is taken leave of, and all that was out is taken up from
+the store, as at a start, with the same ids.
 When storage fails, the connection is given up: what was not committed was not acknowledged and comes again. Does not
 own the store and does not decide what a result says.
 """
@@ -37,6 +39,12 @@ GOODBYE_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
+class _Change:
+    options: MqttOptions
+    done: "asyncio.Future[None]"
+
+
+@dataclass(frozen=True, slots=True)
 class PublisherStatus:
     """For people: what is connected, and why nothing moves if nothing moves."""
 
@@ -67,7 +75,10 @@ class Publisher:
         probe_s: float = 60.0,
     ) -> None:
         self._options = options
+        self._store = store
         self._clock = clock
+        self._rng = rng
+        self._probe_s = probe_s
         self._alarms = alarms
         self._queue: asyncio.Queue[Event | None] = asyncio.Queue()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -75,28 +86,37 @@ class Publisher:
         self._kicked = False
         self._reviewed = clock.monotonic()
         self._decided: list[str] = []
-        suspicion = Suspicion()
+        self._change: _Change | None = None
+        self._suspicion = Suspicion()
         proof = Proof(clock, rng, proof_timeout_s)
-        self._gate = Gate(options.consumer_names, clock, probe_s)
-        self._link = Link(options, presence, alarms, suspicion, proof, clock, rng, self._post, self._wake)
+        self._link = Link(options, presence, alarms, self._suspicion, proof, clock, rng, self._post, self._wake)
         self._troubles = Troubles(alarms, clock)
-        outbox = Outbox(store, clock)
-        self._delivery = Delivery(options, outbox, self._link, self._gate, suspicion, self._troubles, clock, rng)
+        self._gate, self._delivery = self._begin()
         presence.on_fact = self._link.fact
 
     async def run(self) -> None:
         """Deliver until `stop`; then say `offline`. Cancelling does the same."""
         self._loop = asyncio.get_running_loop()
-        weakness = self._options.weakness()
-        if weakness:
-            self._alarms.raise_("weak-mode", reason=weakness)
-        self._look_at_certificate()
+        self._look_at_options()
         try:
             await self._restore()
             while not self._stopping:
                 await self._step()
+                if self._change is not None:
+                    await self._change_over(self._change)
         finally:
+            if self._change is not None:
+                self._change.done.cancel()
             await self._goodbye()
+
+    async def use(self, options: MqttOptions) -> None:
+        """Connect anew by ``options``; returns when the old connection is given up, connected again or not yet.
+
+        One at a time. To be called while ``run`` runs.
+        """
+        self._change = _Change(options, asyncio.get_running_loop().create_future())
+        self._wake()
+        await self._change.done
 
     def kick(self) -> None:
         """Something was queued."""
@@ -135,6 +155,47 @@ class Publisher:
         )
 
     # The loop
+
+    def _begin(self) -> tuple[Gate, Delivery]:
+        """With nothing that the store does not know."""
+        options, clock = self._options, self._clock
+        gate = Gate(options.consumer_names, clock, self._probe_s)
+        outbox = Outbox(self._store, clock)
+        delivery = Delivery(options, outbox, self._link, gate, self._suspicion, self._troubles, clock, self._rng)
+        return gate, delivery
+
+    async def _change_over(self, change: _Change) -> None:
+        """What the broker took before the end is still noted; what it may have taken goes again, by the same id."""
+        await self._goodbye()
+        await self._see_it_end()
+        self._options = change.options
+        self._link.use(change.options)
+        self._troubles.anew()
+        self._gate, self._delivery = self._begin()
+        self._look_at_options()
+        await self._restore()
+        self._change = None
+        change.done.set_result(None)
+
+    async def _see_it_end(self) -> None:
+        """A connection that hangs is forgotten; whatever still comes of it is not taken for the next one's."""
+        until = self._clock.monotonic() + GOODBYE_S
+        while not self._link.closed and self._clock.monotonic() < until:
+            batch = await self._wait_for(max(0.0, until - self._clock.monotonic()))
+            try:
+                await self._take(batch)
+            except StorageFailedError:
+                return
+
+    def _look_at_options(self) -> None:
+        weakness = self._options.weakness()
+        if weakness:
+            self._alarms.raise_("weak-mode", reason=weakness)
+        else:
+            self._alarms.clear("weak-mode")
+        if not self._options.cert_file:
+            self._alarms.clear("certificate")
+        self._look_at_certificate()
 
     async def _restore(self) -> None:
         while not self._stopping:
@@ -298,11 +359,11 @@ class Publisher:
         while self._link.up and self._clock.monotonic() < until:
             last = self._link.say_offline() if last is None else last
             batch = await self._wait_for(max(0.0, until - self._clock.monotonic()))
-            if last is not None and any(isinstance(e, PubackCame) and e.mid == last for e in batch):
-                break
             try:
                 await self._take(batch)
             except StorageFailedError:
+                break
+            if last is not None and any(isinstance(e, PubackCame) and e.mid == last for e in batch):
                 break
         self._link.close()
 

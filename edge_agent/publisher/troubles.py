@@ -53,6 +53,15 @@ class Troubles:
             self._blocked[analyser].clear()
             self._clear_blocked(analyser)
 
+    def anew(self) -> None:
+        """Another connection by other options: what the last one met is not known to be so any more."""
+        for code, analyser in list(self._topics):
+            self._alarms.clear(code, analyser)
+        self._topics.clear()
+        for consumer in list(self._offline):
+            self.gate(consumer, None)
+        self.unconfirmed(None)
+
     # The management system
 
     def rejected(self, analyser: str, message: str) -> None:

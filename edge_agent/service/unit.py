@@ -9,7 +9,7 @@ UNIT = "systemd/edge-agent.service"
 _PACKAGE = Path(__file__).parents[1]
 _SHIPPED = _PACKAGE / "_config"  # in an installed package
 _CHECKOUT = _PACKAGE.parent / "config"
-_PYTHON = re.compile(r"(?m)^(ExecStart=)\S+")
+_PYTHON = re.compile(r"(?m)^(ExecStart=|ExecReload=)\S+")
 
 
 def _shipped(name: str) -> str:

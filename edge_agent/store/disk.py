@@ -18,6 +18,10 @@ class Disk:
     def __init__(self, data_dir: Path, *, reserve_mb: int, low_water_mb: int) -> None:
         self._data_dir = data_dir
         self._reserve = data_dir / RESERVE
+        self.limit(reserve_mb=reserve_mb, low_water_mb=low_water_mb)
+
+    def limit(self, *, reserve_mb: int, low_water_mb: int) -> None:
+        """From now on. A larger reserve is taken at the next ``restore``, a smaller one once it was given up."""
         self._reserve_bytes = reserve_mb * MB
         self._low_water_bytes = low_water_mb * MB
 

@@ -135,6 +135,11 @@ class Store(Intake, Conversion, Held, Outbox, Delivery, Audit, Retention):
         with self._database.writing():
             self._database.set_fact("proved", str(self._database.now_us()))
 
+    def limit_disk(self, *, reserve_mb: int, low_water_mb: int) -> None:
+        """Other limits than those it was opened with, and the reserve taken by them if there is room."""
+        self._disk.limit(reserve_mb=reserve_mb, low_water_mb=low_water_mb)
+        self._disk.restore()
+
     def disk_low(self) -> bool:
         """Whether new work is to be refused: below the low-water mark, or the reserve is used up."""
         return self._disk.low()

@@ -1,6 +1,6 @@
 """The interface every port shares: bytes in, bytes out, and who is at the other end."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -57,3 +57,11 @@ class Guarded(Protocol):
     """A transport that others call, and that may turn them away."""
 
     on_refused: OnRefused
+
+
+@runtime_checkable
+class Listening(Protocol):
+    """A transport whose callers may be named anew while it runs."""
+
+    def admit(self, peers: Sequence[str]) -> None:
+        """Who may connect from now on, as in ``peer`` of the configuration. Who is connected stays."""

@@ -3,6 +3,9 @@
 Promised: a connection goes to the one analyser whose peer list names its address; the configuration refuses two that
 name the same, and an address that two of them take all the same is turned away. Not promised: telling analysers apart
 behind one address.
+
+Shares come and go while the port is open: what another analyser is sending meanwhile is not touched. The end of a share
+ends its own connections.
 """
 
 import asyncio
@@ -13,6 +16,7 @@ from edge_agent.transport.base import (
     Connection,
     Guarded,
     LinkState,
+    Listening,
     OnConnection,
     OnRefused,
     OnState,
@@ -28,12 +32,23 @@ class SharedListener:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
         self._shares: list[Share] = []
+        self._state: LinkState | None = None
 
     def share(self, peers: Sequence[str]) -> "Share":
         """The part of the port that belongs to ``peers``."""
-        share = Share(peers)
+        share = Share(peers, self._state)
         self._shares.append(share)
+        self._admit()
         return share
+
+    def drop(self, share: "Share") -> None:
+        """Its callers are strangers from now on. To be called when it does not run any more."""
+        self._shares.remove(share)
+        self._admit()
+
+    def _admit(self) -> None:
+        if isinstance(self._transport, Listening) and self._shares:
+            self._transport.admit([peer for share in self._shares for peer in share.peers])
 
     async def run(self) -> None:
         """Serve every share until cancelled."""
@@ -51,6 +66,7 @@ class SharedListener:
             self._on_refused(Refusal.NOT_ALLOWED, _host(connection.peer))
 
     def _on_state(self, state: LinkState) -> None:
+        self._state = state
         for share in self._shares:
             share.changed(state)
 
@@ -62,25 +78,46 @@ class SharedListener:
 class Share:
     """A transport that is served by the listener it is part of."""
 
-    def __init__(self, peers: Sequence[str]) -> None:
+    def __init__(self, peers: Sequence[str], state: LinkState | None = None) -> None:
+        """``state``: of the port, when it runs already."""
         self.on_refused: OnRefused = _ignore
-        self._peers = AllowList(peers)
+        self.peers = tuple(peers)
+        self._allowed = AllowList(peers)
         self._on_connection: OnConnection | None = None
         self._on_state: OnState | None = None
-        self._state: LinkState | None = None
+        self._state = state
+        self._open: set[asyncio.Task[None]] = set()
 
     def takes(self, peer: str) -> bool:
-        return self._on_connection is not None and self._peers.allows(_host(peer))
+        return self._on_connection is not None and self._allowed.allows(_host(peer))
 
     async def run(self, on_connection: OnConnection, on_state: OnState) -> None:
         self._on_connection, self._on_state = on_connection, on_state
         if self._state is not None:
             on_state(self._state)
-        await asyncio.Event().wait()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self._on_connection = self._on_state = None
+            await self._hang_up()
 
     async def connected(self, connection: Connection) -> None:
+        """In the connection's own task."""
+        task = asyncio.current_task()
         assert self._on_connection is not None
-        await self._on_connection(connection)
+        assert task is not None
+        self._open.add(task)
+        try:
+            await self._on_connection(connection)
+        finally:
+            self._open.discard(task)
+
+    async def _hang_up(self) -> None:
+        tasks = list(self._open)
+        for task in tasks:
+            if not task.cancelling():  # asked twice, its session would not wait for its last commit
+                task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def changed(self, state: LinkState) -> None:
         self._state = state

@@ -42,6 +42,9 @@ class TcpServer:
         self._cap = cap
         self._open: dict[TcpConnection, asyncio.Task[None]] = {}
 
+    def admit(self, peers: Sequence[str]) -> None:
+        self._allowed = AllowList(peers)
+
     async def run(self, on_connection: OnConnection, on_state: OnState) -> None:
         report = StateReport(self._clock, on_state)
         server = await self._listen(on_connection, report)
@@ -93,7 +96,8 @@ class TcpServer:
     async def _hang_up(self) -> None:
         tasks = list(self._open.values())
         for task in tasks:
-            task.cancel()
+            if not task.cancelling():  # asked twice, its session would not wait for its last commit
+                task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
