@@ -29,7 +29,7 @@ from edge_agent.publisher.outbox import Outbox
 from edge_agent.publisher.poison import Suspicion
 from edge_agent.publisher.proof import TIMEOUT_S, Proof, Proven
 from edge_agent.publisher.troubles import Troubles
-from edge_agent.store.errors import RefusedError, StorageFailedError
+from edge_agent.store.errors import RefusedError, StorageFailedError, StoreError
 from edge_agent.store.thread import StoreThread
 
 _log = logging.getLogger(__name__)
@@ -181,10 +181,9 @@ class Publisher:
         """A connection that hangs is forgotten; whatever still comes of it is not taken for the next one's."""
         until = self._clock.monotonic() + GOODBYE_S
         while not self._link.closed and self._clock.monotonic() < until:
-            batch = await self._wait_for(max(0.0, until - self._clock.monotonic()))
             try:
-                await self._take(batch)
-            except StorageFailedError:
+                await self._take(await self._wait_for(max(0.0, until - self._clock.monotonic())))
+            except StoreError:
                 return
 
     def _look_at_options(self) -> None:
@@ -361,7 +360,7 @@ class Publisher:
             batch = await self._wait_for(max(0.0, until - self._clock.monotonic()))
             try:
                 await self._take(batch)
-            except StorageFailedError:
+            except StoreError:
                 break
             if last is not None and any(isinstance(e, PubackCame) and e.mid == last for e in batch):
                 break
