@@ -17,7 +17,7 @@ import pytest
 
 from edge_agent import control
 from edge_agent.control import ControlServer, ask, socket_path
-from edge_agent.errors import AgentError, NotRunningError, UnknownIdError
+from edge_agent.errors import AgentError, ConfigurationError, NotRunningError, Problem, UnknownIdError
 
 
 class Answers:
@@ -121,6 +121,17 @@ def test_an_error_of_the_agent_comes_as_it_was_said(tmp_path: Path) -> None:
     assert caught.value.code == "unknown-id"
     assert caught.value.sentence == "Nothing with this id is in the store."
     assert "S24-0028" not in caught.value.sentence + caught.value.action
+
+
+def test_every_mistake_of_a_configuration_comes_with_its_line(tmp_path: Path) -> None:
+    problems = [Problem(Path("/etc/a.toml"), 7, "mqtt.urls", "is required"), Problem(Path("/etc/a.toml"), 0, "", "odd")]
+
+    async def wrong(request: Mapping[str, Any]) -> Any:
+        raise ConfigurationError(problems)
+
+    with serving(tmp_path, reload=wrong), pytest.raises(ConfigurationError) as caught:
+        ask(tmp_path, "reload")
+    assert list(caught.value.problems) == problems
 
 
 def test_an_unknown_command_is_an_error_with_a_next_action(tmp_path: Path) -> None:

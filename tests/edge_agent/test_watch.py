@@ -334,3 +334,51 @@ def test_it_looks_again_and_again(made: Bench) -> None:
         task.cancel()
 
     asyncio.run(main())
+
+
+def an2() -> Line:
+    return Line("an2", LinkStatus("an2", True, START, "", False, (), None, None))
+
+
+def test_an_analyser_that_is_removed_leaves_nothing_but_what_its_stored_results_need(made: Bench) -> None:
+    scene = Scene(made.store, Line(), an2())
+    made.receive(records(*PART, "L|1|N"))
+    made.convert()
+    scene.pass_on(made)
+    for code, params in (("link-down", {"reason": "gone"}), ("unknown-test", {"test": "GLU"}), ("rejected", {})):
+        scene.alarms.raise_(code, "an1", **({"count": "1"} if code == "rejected" else params))
+    scene.alarms.raise_("link-down", "an2", reason="unplugged")
+    scene.look()
+    before = scene.up()
+    assert before == ["held", "link-down", "link-down", "rejected", "unit-contradicts", "unknown-test"]
+    asyncio.run(scene.watch.change([an2()], {}))  # type: ignore[list-item]  # stand-ins
+    scene.look()
+    assert scene.up() == ["held", "link-down", "rejected", "unit-contradicts"]
+    assert "analyser/an1/state" not in scene.presence.facts()
+    assert "analyser/an2/state" in scene.presence.facts()
+    made.readers["an1"] = reader(device(test=[]))
+    made.release()
+    made.convert()
+    scene.look()
+    assert scene.up() == ["link-down", "rejected"]  # the delivery's own alarm is over when the delivery says so
+
+
+def test_a_look_that_began_before_a_removal_tells_nothing_of_the_analyser_after_it(made: Bench) -> None:
+    scene = Scene(made.store, Line(), an2())
+
+    async def main() -> None:
+        looking = asyncio.create_task(scene.watch.look())
+        await asyncio.sleep(0)  # it asks the store
+        await scene.watch.change([an2()], {})  # type: ignore[list-item]  # stand-ins
+        await looking
+
+    asyncio.run(main())
+    assert "analyser/an1/state" not in scene.presence.facts()
+
+
+def test_an_analyser_that_is_added_is_told_with_its_usual_gap(made: Bench) -> None:
+    scene = Scene(made.store)
+    asyncio.run(scene.watch.change([Line(), an2()], {"an1": 600, "an2": 900}))  # type: ignore[list-item]  # stand-ins
+    scene.look()
+    assert scene.told("an2")["usual_gap_s"] == 900
+    assert scene.told("an1")["usual_gap_s"] == 600

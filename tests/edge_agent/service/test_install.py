@@ -222,6 +222,7 @@ def test_show_prints_the_unit_with_the_interpreter_that_runs_it() -> None:
     assert shown.exit_code == 0
     assert shown.stdout == unit_text(Path(sys.executable))
     assert f"ExecStart={sys.executable} -I -m edge_agent run " in shown.stdout
+    assert f"ExecReload={sys.executable} -I -m edge_agent reload " in shown.stdout
 
 
 def test_an_interpreter_with_a_blank_or_a_percent_sign_stays_one_word() -> None:

@@ -36,3 +36,41 @@ def test_each_caller_reaches_the_analyser_that_names_its_address_and_a_stranger_
         await asyncio.gather(*tasks, return_exceptions=True)
 
     run(main())
+
+
+def test_the_end_of_a_share_ends_its_own_connections_and_lets_each_finish_what_it_began():
+    async def main():
+        server = build("tcp-server://127.0.0.1:0")
+        listener = SharedListener(server)
+        goes, stays = Watch(listener.share(["127.0.0.2"])), Watch(listener.share(["127.0.0.3"]))
+        finishing, go_on = asyncio.Event(), asyncio.Event()
+        finished = []
+
+        async def session(connection):
+            try:
+                await connection.read()
+            finally:  # as a session that waits for its last commit
+                finishing.set()
+                await go_on.wait()
+                finished.append(connection.peer)
+
+        tasks = [asyncio.create_task(listener.run()), asyncio.create_task(stays.transport.run(stays.collect, print))]
+        going = asyncio.create_task(goes.transport.run(session, goes.states.append))
+        await until(lambda: goes.up)
+        one, other = await Wire.call(server.port, local="127.0.0.2"), await Wire.call(server.port, local="127.0.0.3")
+        await until(lambda: stays.connections and server._open.keys() > set(stays.connections))
+        going.cancel()
+        await finishing.wait()
+        assert not going.done()
+        tasks[0].cancel()  # the whole port is closed, too, before it has finished
+        await asyncio.sleep(0)
+        go_on.set()
+        await asyncio.gather(going, *tasks[:1], return_exceptions=True)
+        assert len(finished) == 1
+        assert stays.ended == 0  # cancelled with the port, not by the other share's end
+        await one.close()
+        await other.close()
+        tasks[1].cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    run(main())
