@@ -363,14 +363,44 @@ def test_an_analyser_that_is_removed_leaves_nothing_but_what_its_stored_results_
     assert scene.up() == ["link-down", "rejected"]  # the delivery's own alarm is over when the delivery says so
 
 
+class Hesitant:
+    """A store that keeps its second answer back."""
+
+    failed = None
+    recoveries = 0
+
+    def __init__(self, inner: StoreThread) -> None:
+        self._inner = inner
+        self._asked = 0
+        self._held: tuple[Future[Any], Any] | None = None
+        self.second = asyncio.Event()
+
+    def later(self, job: Any) -> "Future[Any]":
+        self._asked += 1
+        if self._asked != 2:
+            return self._inner.later(job)
+        self._held = (Future(), job)
+        self.second.set()
+        return self._held[0]
+
+    def go_on(self) -> None:
+        assert self._held is not None
+        future, job = self._held
+        future.set_result(self._inner.later(job).result(10))
+
+
 def test_a_look_that_began_before_a_removal_tells_nothing_of_the_analyser_after_it(made: Bench) -> None:
-    scene = Scene(made.store, Line(), an2())
+    made.receive(records(*PART), event=TransmissionEvent.BROKEN)
+    store = Hesitant(made.store)
+    scene = Scene(store, Line(), an2())
 
     async def main() -> None:
         looking = asyncio.create_task(scene.watch.look())
-        await asyncio.sleep(0)  # it asks the store
-        await scene.watch.change([an2()], {})  # type: ignore[list-item]  # stand-ins
-        await looking
+        await store.second.wait()  # it has counted, and asks which transmission of an1 was interrupted
+        changing = asyncio.create_task(scene.watch.change([an2()], {}))  # type: ignore[list-item]  # stand-ins
+        await asyncio.sleep(0)
+        store.go_on()
+        await asyncio.gather(looking, changing)
 
     asyncio.run(main())
     assert "analyser/an1/state" not in scene.presence.facts()
