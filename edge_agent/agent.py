@@ -91,7 +91,7 @@ class Agent:
         watch = Watch(store, links.links, now.usual_gaps(), alarms, presence, clock)
         health = HealthReporter(store, clock, alarms, presence)
         housekeeping = Housekeeping(store, clock, alarms, timedelta(days=settings.store.retention_days))
-        running = Running(now, identity, store, links, watch, publisher, presence, housekeeping, readers, pins)
+        running = Running(now, identity, links, watch, publisher, presence, housekeeping, readers, pins)
         reload = Reload(self._configuration.path, running, store, alarms, self._asked)
         questions = Questions(
             settings, __version__, clock.now(), store, publisher, alarms, links.links, readers, pins, presence

@@ -2,7 +2,8 @@
 
 Promised: a file that is wrong, or that needs a restart, changes nothing, is said with every mistake, and stands as an
 alarm until a good one is loaded; what is loaded is loaded whole; two at the same moment go one after the other; who
-asked is in the audit trail before anything changes. Not promised: noticing a file by itself; somebody asks, by
+asked is in the audit trail before anything changes; should a defect leave it half done, the agent ends and starts by
+the new file. Not promised: noticing a file by itself; somebody asks, by
 ``edge-agent reload`` or SIGHUP.
 """
 
@@ -17,6 +18,7 @@ from edge_agent.errors import AgentError, ConfigurationError
 from edge_agent.generation import Configuration, Generation
 from edge_agent.monitor.alarms import Alarms
 from edge_agent.running import Changes, Running
+from edge_agent.store.store import Store
 from edge_agent.store.thread import StoreThread
 
 log = logging.getLogger(__name__)
@@ -46,6 +48,7 @@ class Reload:
         self._one = asyncio.Lock()
         self._asked = asked
         self._closed = False
+        self._half_way = False
         self._said: tuple[str, ...] = ()
 
     def answers(self) -> Mapping[str, Answer]:
@@ -61,9 +64,8 @@ class Reload:
             if self._closed:
                 raise AgentError("The agent is stopping.", code="stopping", action="It reads the file when it starts.")
             new = await self._read()
-            facts = {"who": who, "config": new.configuration.hash}
-            await asyncio.wrap_future(self._store.later(lambda s: s.audit("reload", facts)))
-            changes = await self._running.become(new)
+            await asyncio.wrap_future(self._store.later(lambda s: _enter(s, new, who)))
+            changes = await self._become(new)
             self._alarms.clear("configuration")
             self._said = ()
             log.info("Reloaded for %s: %s", who, _sentence(changes))
@@ -74,6 +76,8 @@ class Reload:
         while True:
             await self._asked.wait()
             self._asked.clear()
+            if self._half_way:
+                raise RuntimeError("A reload ended half way. The next start loads the file whole.")
             try:
                 await self.reload(BY_SIGNAL)
             except AgentError as error:
@@ -83,6 +87,17 @@ class Reload:
         """Returns when the one under way is done; there is no other."""
         async with self._one:
             self._closed = True
+
+    async def _become(self, new: Generation) -> Changes:
+        """A defect on the way leaves parts of two configurations: whoever asked is told, and ``run`` ends the agent."""
+        self._half_way = True
+        try:
+            changes = await self._running.become(new)
+            self._half_way = False
+        finally:
+            if self._half_way:
+                self._asked.set()
+        return changes
 
     async def _read(self) -> Generation:
         try:
@@ -108,6 +123,13 @@ class Reload:
         if lines != self._said:
             self._said = lines
             log.error("Asked by %s to reload: %s", BY_SIGNAL, " ".join(lines))
+
+
+def _enter(store: Store, new: Generation, who: str) -> None:
+    """On record, and the store's own limits, in one job: it is all of a reload that can be refused by then."""
+    store.audit("reload", {"who": who, "config": new.configuration.hash})
+    limits = new.settings.store
+    store.limit_disk(reserve_mb=limits.reserve_mb, low_water_mb=limits.low_water_mb)
 
 
 def _agent(configuration: Configuration, key: str) -> str:

@@ -6,7 +6,6 @@ new reader. What a removed analyser had stored is still read and delivered as it
 Not promised: going back. Everything that can be wrong is found before ``become``.
 """
 
-import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -17,7 +16,6 @@ from edge_agent.monitor.housekeeping import Housekeeping
 from edge_agent.monitor.presence import Presence
 from edge_agent.pins import Pinned
 from edge_agent.publisher.publisher import Publisher
-from edge_agent.store.thread import StoreThread
 from edge_agent.watch import Watch
 
 
@@ -53,7 +51,6 @@ class Running:
         self,
         generation: Generation,
         identity: str,
-        store: StoreThread,
         links: Links,
         watch: Watch,
         publisher: Publisher,
@@ -65,7 +62,6 @@ class Running:
         """``readers`` and ``pins`` are live: whoever holds them sees them change, all at once."""
         self.generation = generation
         self._identity = identity
-        self._store = store
         self._links = links
         self._watch = watch
         self._publisher = publisher
@@ -75,13 +71,10 @@ class Running:
         self._pins = pins
 
     async def become(self, new: Generation) -> Changes:
-        """Returns when it is so; a new connection to the broker may still be under way. Raises StoreError."""
+        """Returns when it is so; a new connection to the broker may still be under way. Raises nothing foreseen."""
         changes = Changes.between(self.generation, new)
-        limits, lines = new.settings.store, new.lines()
-        await asyncio.wrap_future(
-            self._store.later(lambda s: s.limit_disk(reserve_mb=limits.reserve_mb, low_water_mb=limits.low_water_mb))
-        )
-        self._housekeeping.retention = timedelta(days=limits.retention_days)
+        lines = new.lines()
+        self._housekeeping.retention = timedelta(days=new.settings.store.retention_days)
         await self._links.stop(lines)
         self._readers.update(new.readers())
         self._pins.update(new.pins)

@@ -37,6 +37,7 @@ class Parts:
         self.became: list[int] = []
         self.going_on = 0
         self.most_at_once = 0
+        self.defect = False
         self.hold = asyncio.Event()
         self.hold.set()
 
@@ -44,6 +45,8 @@ class Parts:
         self.going_on += 1
         self.most_at_once = max(self.most_at_once, self.going_on)
         await self.hold.wait()
+        if self.defect:
+            raise KeyError("an1")
         self.became.append(new.settings.mqtt.window)
         self.generation = new
         self.going_on -= 1
@@ -56,6 +59,10 @@ class Book:
     def __init__(self) -> None:
         self.entries: list[tuple[str, dict[str, str]]] = []
         self.broken = False
+        self.limits: list[tuple[int, int]] = []
+
+    def limit_disk(self, *, reserve_mb: int, low_water_mb: int) -> None:
+        self.limits.append((reserve_mb, low_water_mb))
 
     def audit(self, kind: str, facts: dict[str, str]) -> None:
         self.entries.append((kind, facts))
@@ -119,6 +126,29 @@ def test_what_cannot_be_put_on_record_is_not_done(scene: Scene) -> None:
         scene.book.broken = False
         await scene.reload.reload("kim")
         assert scene.parts.became == [16]
+
+    run(main())
+
+
+def test_the_limits_of_the_store_hold_at_once(scene: Scene) -> None:
+    async def main() -> None:
+        scene.write(GOOD + "[store]\nreserve_mb = 3\nlow_water_mb = 5\n")
+        await scene.reload.reload("kim")
+        assert scene.book.limits == [(3, 5)]
+
+    run(main())
+
+
+def test_a_defect_half_way_ends_the_agent_so_that_it_starts_by_one_file(scene: Scene) -> None:
+    async def main() -> None:
+        following = asyncio.create_task(scene.reload.run())
+        await scene.reload.reload("kim")
+        assert not following.done()  # the negative control
+        scene.parts.defect = True
+        with pytest.raises(KeyError):
+            await scene.reload.reload("kim")
+        with pytest.raises(RuntimeError, match="half way"):
+            await following
 
     run(main())
 

@@ -154,7 +154,8 @@ def test_an_analyser_whose_own_table_changed_is_interrupted_and_sends_again(tmp_
         until(lambda: agent.ports_up() == {"gen1"}, 20, "open again")
         given(bench, 1)
         until(lambda: filed(central) == [tube(1)] and agent.nothing_waits(), 30, "filed once")
-        until(lambda: agent.alarms() == set(), 20, "completed by what was sent again")
+        [broken] = agent.ask("trace", id="t1")["transmissions"]
+        assert broken["state"] == "completed-by"
 
 
 def test_a_file_that_is_half_saved_changes_nothing(tmp_path: Path) -> None:
@@ -210,20 +211,18 @@ def test_a_signal_does_the_same_and_a_wrong_file_is_said_once(tmp_path: Path) ->
         assert "Reloaded for SIGHUP: analysers 1 started, 1 kept; connection to the broker kept." in log
 
 
-@pytest.mark.parametrize(("key", "new"), [("gateway", "gw-02"), ("site", "busan-01")])
-def test_what_needs_a_restart_loads_nothing_of_the_file(tmp_path: Path, key: str, new: str) -> None:
+def test_what_needs_a_restart_loads_nothing_of_the_file(tmp_path: Path) -> None:
     bench, other = Bench("gen1", "lis02_generic"), Bench("gen2", "lis02_generic")
     with (
         running(Broker(tmp_path / "broker")) as broker,
         running_agent(tmp_path / "agent", broker.url, [bench]) as agent,
     ):
         good = agent.config.read_text(encoding="utf-8")
-        old = {"gateway": "gw-01", "site": "seoul-01"}[key]
-        save(agent, good.replace(f'{key} = "{old}"', f'{key} = "{new}"') + other.toml())
+        save(agent, good.replace('gateway = "gw-01"', 'gateway = "gw-02"') + other.toml())
         done = agent.command("reload")
         assert done.returncode == 1
         assert done.stderr.splitlines() == [
-            f"Nothing was loaded: another {key} needs a restart. [restart-needed]",
+            "Nothing was loaded: another gateway needs a restart. [restart-needed]",
             "Restart the agent, or put the old value back and reload.",
         ]
         assert [a["id"] for a in agent.ask("status")["analysers"]] == ["gen1"]

@@ -174,3 +174,17 @@ def test_after_a_sync_that_failed_nothing_builds_on_the_log_it_left(open_store, 
     _, frames, _ = store.database.rows("PRAGMA wal_checkpoint")[0]
     assert frames < 10
     assert len(store.transmission(number).chunks) == 40
+
+
+def test_other_limits_hold_from_the_next_look(data_dir, open_store, monkeypatch):
+    free = 100 * MB
+    monkeypatch.setattr(Disk, "free_bytes", lambda _self: free)
+    store = open_store(reserve_mb=1, low_water_mb=64)
+    assert not store.disk_low()
+    store.limit_disk(reserve_mb=1, low_water_mb=101)
+    assert store.disk_low()
+    store.limit_disk(reserve_mb=3, low_water_mb=64)
+    assert not store.disk_low()
+    assert (data_dir / "reserve.bin").stat().st_size == 3 * MB
+    store.limit_disk(reserve_mb=2, low_water_mb=64)  # a larger one is reserve enough
+    assert not store.disk_low()
