@@ -19,6 +19,7 @@ from edge_agent.converter import Converter
 from edge_agent.decisions import Decisions
 from edge_agent.generation import Configuration, Generation
 from edge_agent.links import Links
+from edge_agent.metrics.port import MetricsPort
 from edge_agent.monitor.alarms import Alarms
 from edge_agent.monitor.health import HealthReporter
 from edge_agent.monitor.housekeeping import Housekeeping
@@ -86,16 +87,18 @@ class Agent:
             readers,
             on_alarm=lambda *alarm: loop.call_soon_threadsafe(watch.converted, *alarm),
             on_settled=lambda: loop.call_soon_threadsafe(publisher.kick),
+            on_clock=lambda *heard: loop.call_soon_threadsafe(watch.clock_heard, *heard),
         )
         links = Links(now.lines(), store, clock, rng, alarms, converter.kick, lambda: watch.disk_low())
-        watch = Watch(store, links.links, now.usual_gaps(), alarms, presence, clock)
-        health = HealthReporter(store, clock, alarms, presence)
-        housekeeping = Housekeeping(store, clock, alarms, timedelta(days=settings.store.retention_days))
-        running = Running(now, identity, links, watch, publisher, presence, housekeeping, readers, pins)
-        reload = Reload(self._configuration.path, running, store, alarms, self._asked)
+        watch = Watch(store, links.links, now.usual_gaps(), alarms, presence, clock, hours=now.hours())
+        health = HealthReporter(store, clock, alarms, presence, watch.host_clock)
+        housekeeping = self._housekeeping(store, alarms, watch)
         questions = Questions(
             settings, __version__, clock.now(), store, publisher, alarms, links.links, readers, pins, presence
         )
+        metrics = MetricsPort(now, questions)
+        running = Running(now, identity, links, watch, publisher, presence, housekeeping, metrics, readers, pins)
+        reload = Reload(self._configuration.path, running, store, alarms, self._asked)
         decisions = Decisions(store, publisher.decided, converter.kick)
         answers = {**questions.answers(), **decisions.answers(), **reload.answers()}
         control = ControlServer(socket_path(self._data_dir), answers)
@@ -106,7 +109,7 @@ class Agent:
         await control.start()
         await watch.look()
         self._start(converter=converter.ended(), watch=watch.run(), health=health.run())
-        self._start(housekeeping=housekeeping.run(), links=links.run(), reload=reload.run())
+        self._start(housekeeping=housekeeping.run(), links=links.run(), reload=reload.run(), metrics=metrics.run())
         if pulse.wanted:
             self._start(pulse=pulse.run())
         presence.running()
@@ -161,6 +164,10 @@ class Agent:
         if former is not None:
             alarms.raise_("store-restored", reason=former.reason, since=shown(former.since) or "an unknown time")
         return alarms
+
+    def _housekeeping(self, store: StoreThread, alarms: Alarms, watch: Watch) -> Housekeeping:
+        kept, host = timedelta(days=self._configuration.settings.store.retention_days), watch.host_clock
+        return Housekeeping(store, self._clock, alarms, kept, may_purge=lambda: not host.in_doubt())
 
 
 def _begin(store: Store) -> tuple[str, Former | None]:

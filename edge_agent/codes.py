@@ -236,6 +236,18 @@ _TABLE = (
         "Enter the order at the analyser, or check the management system.",
     ),
     Code(
+        "silent",
+        W,
+        "{analyser} has sent no result since {since}; it usually sends one within {gap}.",
+        "Look whether it measures and is set to send; send a result by hand; correct hours or usual_gap_s if it rests.",
+    ),
+    Code(
+        "drift",
+        W,
+        "{analyser}'s clock differs from this machine's: {what}.",
+        "Compare both with a right clock; set the wrong one, or timezone of the analyser in the configuration.",
+    ),
+    Code(
         "held",
         E,
         "Results or messages of {analyser} are held ({count}).",
@@ -273,7 +285,7 @@ _TABLE = (
         "unconfirmed",
         E,
         "Messages have waited for the management system's answer since {since}.",
-        "Check the management system.",
+        "Check that the management system runs and reads its results from the broker.",
     ),
     Code(
         "rejected",
@@ -331,7 +343,7 @@ _TABLE = (
         "storage",
         E,
         "Results cannot be stored: {reason}",
-        "Nothing is acknowledged until storage works. Check the disk.",
+        "Check the disk: is it full, mounted, writable? Analysers keep their results until storage works.",
     ),
     Code(
         "disk-low",
@@ -351,34 +363,33 @@ _TABLE = (
         "The audit chain does not verify from entry {entry}.",
         "Keep the data directory untouched and call support.",
     ),
-    Code("clock", W, "The clock jumped by {seconds} s.", "Check time synchronisation."),
+    Code(
+        "clock",
+        W,
+        "This machine's clock {what}.",
+        "Check its time with `timedatectl`; compare the times of results received since with the analyser.",
+    ),
+    Code(
+        "clock-wrong",
+        E,
+        "This machine's clock says {year}, which cannot be; times of results received now are wrong.",
+        "Set the clock with `timedatectl`; check network and time server, and the machine's battery if it comes again.",
+    ),
 )
 
 CODES: Mapping[str, Code] = {code.id: code for code in _TABLE}
 
-
-# Why a frame was refused, in a person's words (drivers/protocols/lis01_frames.py, lis01_numbers.py)
-REFUSALS: Mapping[str, str] = {
-    "checksum": "the checksum does not fit",
-    "no-checksum": "there is no checksum",
-    "trailer": "CR LF is missing at the end",
-    "restricted": "there are control characters inside",
-    "unfinished": "the end is missing",
-    "too-long": "longer than a frame may be",
-    "message-too-long": "the message is longer than one may be",
-    "frame-number": "the frame number is not the next one",
-    "frame-number-reused": "the frame number came twice, with other content",
-}
+# While one of these is up results may be lost or doubled, or none is taken; then none is delivered; then the rest.
+_AT_RISK = frozenset(
+    {"storage", "disk-low", "audit-broken", "store-restored", "session-taken", "digest-mismatch", "clock-wrong"}
+)
+_NOTHING_GOES = frozenset(
+    {"broker-down", "broker-refused", "no-subscriber", "consumer-offline", "subscription-unproven"}
+)
 
 
-class _Blank(dict[str, str]):
-    def __missing__(self, key: str) -> str:
-        return "?"
-
-
-def sentence(code: str, params: Mapping[str, str]) -> str:
-    """The code's sentence with its facts filled in; an unknown fact shows as "?". Actions have no facts to fill in."""
-    facts = _Blank(params)
-    if code in ("frame-refused", "nak-limit") and "reason" in facts:
-        facts["reason"] = REFUSALS.get(facts["reason"], facts["reason"])
-    return CODES[code].sentence.format_map(facts)
+def urgency(code: str) -> int:
+    """Least first."""
+    if CODES[code].severity is Severity.WARNING:
+        return 3
+    return 0 if code in _AT_RISK else 1 if code in _NOTHING_GOES else 2

@@ -17,6 +17,7 @@ from typing import TypeVar
 
 from drivers.errors import DriverError
 from drivers.sdk import Device
+from edge_agent.codes import CODES
 from edge_agent.pipeline import Plan, plan
 from edge_agent.policy import Policy
 from edge_agent.settlement import settle
@@ -62,12 +63,17 @@ class Converter:
         readers: Mapping[str, Reader],
         on_alarm: OnAlarm,
         on_settled: Callable[[], object],
+        on_clock: Callable[[str, float], object] = lambda analyser, ahead_s: None,
     ) -> None:
-        """``on_alarm(code, analyser, params)`` and ``on_settled()`` are called in the conversion thread."""
+        """``on_alarm(code, analyser, params)``, ``on_settled()`` and ``on_clock`` are called in the conversion thread.
+
+        ``on_clock(analyser, ahead_s)``: what a message that just came said of its sender's clock.
+        """
         self._store = store
         self._readers = readers
         self._on_alarm = on_alarm
         self._on_settled = on_settled
+        self._on_clock = on_clock
         self._wake = threading.Event()
         self._stopping = False
         self._ended: Future[None] = Future()
@@ -168,6 +174,8 @@ class Converter:
             # Read by another device's profile it may name another specimen. A release says that it shall be.
             return Settlement(transmission.id, holds=(("wrong-device", f"it came as {transmission.source.profile}"),))
         planned = plan(transmission, reader.device, policy)
+        if planned.ahead_s is not None and not before:  # not of what is read a second time
+            self._on_clock(transmission.source.analyser, planned.ahead_s)
         keys = planned.keys()
         if not _still_there(before, keys):
             return Settlement(transmission.id, holds=(("reading-changed", ""),))
@@ -233,11 +241,18 @@ class Converter:
         for code, params in settlement.alarms:
             self._on_alarm(code, analyser, params)
         for code, detail in settlement.holds:
-            self._on_alarm(code, analyser, {"reason": detail})
+            self._on_alarm(code, analyser, self._facts(code, detail, analyser))
         for group in settlement.groups:
             for code, detail in {(group.hold, group.detail), *((o.hold, o.detail) for o in group.observations)}:
                 if code:
-                    self._on_alarm(code, analyser, {"reason": detail, "test": detail})
+                    self._on_alarm(code, analyser, self._facts(code, detail, analyser))
+
+    def _facts(self, code: str, detail: str, analyser: str) -> Mapping[str, str]:
+        """What the sentence names. An alarm leaves this machine, and a detail can be a text the analyser sent."""
+        said, reader = CODES[code].sentence, self._readers.get(analyser)
+        if "{test}" in said and reader is not None:
+            return {"test": reader.policy.shown_code(detail)}
+        return {"reason": detail} if "{reason}" in said and detail else {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from edge_agent.errors import ConfigurationError, Problem
 from edge_agent.links import Line
 from edge_agent.monitor.payloads import Info, ProfileInfo
 from edge_agent.mqtt_options import mqtt_options
+from edge_agent.opening_hours import OpeningHours
 from edge_agent.pins import Pinned, pinned
 from edge_agent.policy import policy_for
 from edge_agent.preflight import devices, loaded
@@ -80,14 +81,25 @@ class Generation:
 
     def lines(self) -> list[Line]:
         return [
-            Line(url, tuple(a.peer), self._source(a), self.pins[a.id].device.dialect())
+            Line(url, tuple(a.peer), self._source(a), self.pins[a.id].device.dialect(), part)
             for a in self.settings.analyser
-            for url in a.transports()
+            for part, url in a.parts()
         ]
 
     def usual_gaps(self) -> dict[str, int]:
-        """Seconds, by analyser."""
-        return {name: pin.device.profile.usual_gap_s for name, pin in self.pins.items()}
+        """Seconds, by analyser: the site's word, else the profile's."""
+        site = {a.id: a.usual_gap_s for a in self.settings.analyser if a.usual_gap_s is not None}
+        return {name: site.get(name, pin.device.profile.usual_gap_s) for name, pin in self.pins.items()}
+
+    def hours(self) -> dict[str, OpeningHours]:
+        """When each analyser is at work."""
+        return {a.id: self.settings.opening_hours(a) for a in self.settings.analyser}
+
+    @property
+    def cert_file(self) -> Path | None:
+        """Our own certificate, where there is one."""
+        name = self.settings.mqtt.cert_file
+        return resolve(self.configuration.path, name) if name else None
 
     def info(self, identity: str) -> Info:
         """What is told about it; ``identity`` is the store's."""

@@ -35,6 +35,10 @@ class LinkStatus:
     connections: tuple[str, ...]  # who is connected now
     last_byte: datetime | None
     last_result: datetime | None  # when a transmission was last completed
+    bytes: int = 0  # this and the following since the start
+    frames: int = 0
+    messages: int = 0
+    refused: int = 0
 
     @property
     def link(self) -> str:
@@ -57,8 +61,9 @@ class Link:
         alarms: Alarms,
         on_stored: Callable[[], None],
         disk_low: Callable[[], bool],
+        part: str = "",
     ) -> None:
-        """``source.peer`` is replaced by each connection's own."""
+        """``source.peer`` is replaced by each connection's own. ``part``: which one, if the analyser has several."""
         self.analyser_id = analyser_id
         self._transport = transport
         self._source = source
@@ -68,6 +73,7 @@ class Link:
         self._alarms = alarms
         self._on_stored = on_stored
         self._disk_low = disk_low
+        self._part = part
         self.endings = Endings(store, on_stored)
         self._activity = Activity()
         self._state = LinkState(False, clock.now(), "The port was not tried yet.")
@@ -101,6 +107,10 @@ class Link:
             tuple(self._sessions.values()),
             self._activity.last_byte,
             self._activity.last_result,
+            self._activity.bytes,
+            self._activity.frames,
+            self._activity.messages,
+            self._activity.refused,
         )
 
     async def _on_connection(self, connection: Connection) -> None:
@@ -126,9 +136,9 @@ class Link:
         self._state = state
         self._tried.set()
         if state.up:
-            self._alarms.clear("link-down", self.analyser_id)
+            self._alarms.clear("link-down", self.analyser_id, self._part)
         else:
-            self._alarms.raise_("link-down", self.analyser_id, reason=state.reason)
+            self._alarms.raise_("link-down", self.analyser_id, self._part, reason=state.reason)
 
     def _on_refused(self, why: Refusal, address: str) -> None:
         """Raised once however often they knock; the address is for the log, once per spell."""
@@ -138,7 +148,7 @@ class Link:
         else:
             self._calm.cancel()
         code = "peer-refused" if why is Refusal.NOT_ALLOWED else "connections-full"
-        self._alarms.raise_(code, self.analyser_id)
+        self._alarms.raise_(code, self.analyser_id, self._part)
         self._calm = loop.call_later(REFUSED_FOR_S, self._no_longer_refused)
 
     def _no_longer_refused(self) -> None:
@@ -146,4 +156,4 @@ class Link:
             self._calm.cancel()
             self._calm = None
         for code in ("peer-refused", "connections-full"):
-            self._alarms.clear(code, self.analyser_id)
+            self._alarms.clear(code, self.analyser_id, self._part)

@@ -31,6 +31,7 @@ class Line:
     peer: tuple[str, ...]
     source: Source  # without the peer of a connection
     dialect: Dialect
+    part: str = ""  # what it is called where its analyser has several
 
     @property
     def analyser(self) -> str:
@@ -137,6 +138,7 @@ class Links:
             self._alarms,
             self._on_stored,
             self._disk_low,
+            line.part,
         )
 
     def _transport(self, line: Line) -> Transport:

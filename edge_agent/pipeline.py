@@ -16,6 +16,7 @@ from drivers.coding import ANY_CODE, Coding
 from drivers.sdk import Device
 from edge_agent.identity import KeyRing
 from edge_agent.policy import Policy
+from edge_agent.sender_clock import ahead_s
 from edge_agent.states import TransmissionState
 from edge_agent.store.rows import ChunkKind, ObservationKey, Route, Source, Transmission
 
@@ -52,6 +53,7 @@ class Plan:
     named: frozenset[str] = frozenset()  # ids of all specimens, those without any result included
     holds: tuple[Hold, ...] = ()
     alarms: tuple[tuple[str, Mapping[str, str]], ...] = ()
+    ahead_s: float | None = None  # the analyser's clock against ours
 
     def keys(self) -> tuple[ObservationKey, ...]:
         return tuple(o.key for s in self.specimens for o in s.observations)
@@ -93,6 +95,7 @@ def plan(transmission: Transmission, device: Device, policy: Policy, *, everythi
             *_implausible(reports),
             *_unknown_tests(specimens, coding, policy),
         ),
+        ahead_s=ahead_s(reports, transmission.opened, policy.timezone),
     )
 
 
@@ -196,7 +199,7 @@ def _unknown_tests(
         return ()
     sent = {o.observation.code: None for s in specimens for o in s.free() if o.observation.kind is Kind.RESULT}
     unknown = [code for code in sent if code not in coding.rows]
-    return tuple(("unknown-test", {"test": code}) for code in unknown)
+    return tuple(("unknown-test", {"test": policy.shown_code(code)}) for code in unknown)
 
 
 def _aborted(transmission: Transmission, reports: list[Report]) -> tuple[tuple[str, Mapping[str, str]], ...]:

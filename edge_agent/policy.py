@@ -10,6 +10,8 @@ from edge_agent.settings import AnalyserTable, Settings
 from edge_agent.store.rows import Reserved
 from edge_agent.to_hl7 import Envelope
 
+_CODE = re.compile(r"[A-Za-z0-9%#_.^+*/-]{1,20}")
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:
@@ -28,6 +30,11 @@ class Policy:
     def received_in(self, mode: str) -> Self:
         """What came in before a person said production stays validation, also when it is converted after."""
         return replace(self, mode=mode) if mode == "validation" else self
+
+    def shown_code(self, sent: str) -> str:
+        """A test code as an alarm may name it. Where a profile looks in the wrong field it could be a specimen's id."""
+        is_id = self.specimen_id is not None and self.specimen_id.fullmatch(sent)
+        return sent if _CODE.fullmatch(sent) and not is_id else "(not shown)"
 
     def envelope(self, reserved: Reserved) -> Envelope:
         return Envelope(

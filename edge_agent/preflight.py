@@ -7,6 +7,7 @@ import os
 import random
 import re
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -49,6 +50,7 @@ class Preflight:
             self._profile(index, analyser)
             self._ports(index, analyser)
         self._specimen_id()
+        self._metrics()
         self._data_dir()
         self._broker()
 
@@ -73,6 +75,11 @@ class Preflight:
             re.compile(self._settings.site.specimen_id)
         except re.error as error:
             self._note("site.specimen_id", "site.specimen_id", f"is not a regular expression: {error.msg}")
+
+    def _metrics(self) -> None:
+        if self._settings.metrics.listen and find_spec("prometheus_client") is None:
+            text = "needs a package that is not installed: see docs/metrics.md, or leave it out"
+            self._note("metrics.listen", "metrics.listen", text)
 
     def _data_dir(self) -> None:
         path = socket_path(resolve(self._path, self._settings.agent.data_dir))
@@ -158,6 +165,8 @@ def _facts(settings: Settings, found: dict[str, Device]) -> Iterator[str]:
     agent, mqtt = settings.agent, settings.mqtt
     yield f"site {agent.site}, gateway {agent.gateway}, data in {agent.data_dir}"
     yield f"broker {', '.join(mqtt.urls)}; filed when {mqtt.consumers().result} confirms"
+    if settings.metrics.listen:
+        yield f"metrics at http://{settings.metrics.listen}/metrics, for whoever can reach it"
     for analyser in settings.analyser:
         device = found[analyser.id]
         where = ", ".join(analyser.transports())

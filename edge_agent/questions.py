@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
-from edge_agent.codes import CODES, Severity, sentence
+from edge_agent.codes import CODES, Severity
 from edge_agent.control import Answer
 from edge_agent.converter import Reader
 from edge_agent.errors import AgentError, UnknownIdError
@@ -16,6 +16,7 @@ from edge_agent.monitor.alarms import Alarm, Alarms
 from edge_agent.monitor.presence import Presence
 from edge_agent.pins import Pinned
 from edge_agent.publisher.publisher import Publisher, PublisherStatus
+from edge_agent.sentences import sentence
 from edge_agent.settings import Settings
 from edge_agent.states import OPEN_MESSAGE_STATES, ItemState, MessageState
 from edge_agent.store.errors import UnknownRowError
@@ -118,7 +119,7 @@ class Questions:
 
     def _analyser(self, link: Link, counts: Counts | None) -> Plain:
         status = link.status()
-        pin = self.pins[link.analyser_id]
+        pin, told = self.pins[link.analyser_id], self.presence.analyser(link.analyser_id)
         held, failed, interrupted = (counts.held, counts.failed, counts.interrupted) if counts else ({}, {}, {})
         return {
             "id": link.analyser_id,
@@ -133,10 +134,11 @@ class Questions:
             "protocol": status.protocol,
             "connections": list(status.connections),
             "last_byte": shown(status.last_byte),
-            "last_result": shown(status.last_result),
+            "last_result": shown(status.last_result or (told.last_result if told else None)),
             "held": held.get(link.analyser_id, 0),
             "failed": failed.get(link.analyser_id, 0),
             "interrupted": interrupted.get(link.analyser_id, 0),
+            "clock_ahead_s": told.clock_ahead_s if told else None,
         }
 
     async def _read(self, job: Callable[[Store], T]) -> T:

@@ -12,6 +12,7 @@ from datetime import timedelta
 from edge_agent.converter import Reader
 from edge_agent.generation import Generation
 from edge_agent.links import Line, Links
+from edge_agent.metrics.port import MetricsPort
 from edge_agent.monitor.housekeeping import Housekeeping
 from edge_agent.monitor.presence import Presence
 from edge_agent.pins import Pinned
@@ -56,6 +57,7 @@ class Running:
         publisher: Publisher,
         presence: Presence,
         housekeeping: Housekeeping,
+        metrics: MetricsPort,
         readers: dict[str, Reader],
         pins: dict[str, Pinned],
     ) -> None:
@@ -67,6 +69,7 @@ class Running:
         self._publisher = publisher
         self._presence = presence
         self._housekeeping = housekeeping
+        self._metrics = metrics
         self._readers = readers
         self._pins = pins
 
@@ -80,7 +83,8 @@ class Running:
         self._pins.update(new.pins)
         self._links.start(lines)
         self.generation = new
-        await self._watch.change(self._links.links, new.usual_gaps())
+        await self._watch.change(self._links.links, new.usual_gaps(), new.hours())
+        self._metrics.use(new)
         self._presence.set_info(new.info(self._identity))
         await self._watch.look()
         if changes.connection:

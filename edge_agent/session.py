@@ -56,6 +56,14 @@ class Activity:
 
     last_byte: datetime | None = None
     last_result: datetime | None = None  # when a transmission with frames was last completed
+    bytes: int = 0
+    frames: int = 0  # stored and acknowledged
+    messages: int = 0
+    refused: int = 0  # frames answered NAK
+
+    def completed(self, at: datetime) -> None:
+        self.last_result = at
+        self.messages += 1
 
 
 class Session:
@@ -116,6 +124,7 @@ class Session:
                 await self._events()
             else:
                 self._activity.last_byte = self._clock.now()
+                self._activity.bytes += len(data)
                 await self._receive(data)
             if self._is_late():
                 await self._catch_up()
@@ -254,10 +263,11 @@ class Session:
 
     def _went_well(self, *, ended: bool) -> None:
         self._idle_line.was_good()
+        self._activity.frames += 1
         self._alarms.clear("storage")
         self._alarms.clear("nak-limit", self._analyser)
         if ended:
-            self._activity.last_result = self._clock.now()
+            self._activity.completed(self._clock.now())
             self._alarms.clear("frame-number", self._analyser)
 
     def _on_repeat(self, raw: bytes) -> None:
@@ -267,6 +277,7 @@ class Session:
             self._note(Chunk(ChunkKind.REPEAT, raw))
 
     def _on_refused(self, event: Refused) -> None:
+        self._activity.refused += 1
         if event.reason == NOT_READY:  # nothing was wrong with it, and its sender knows that it was not taken
             return
         self._note(Chunk(ChunkKind.REFUSED, event.raw, reason=event.reason))
@@ -282,7 +293,7 @@ class Session:
         self._open = False
         if self._is_an_end(event):
             if self._intake.frames:
-                self._activity.last_result = self._clock.now()
+                self._activity.completed(self._clock.now())
             await self._intake.close(TransmissionEvent.ENDED, event.reason)
         else:
             await self._interrupt(event.reason)

@@ -7,6 +7,8 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from edge_agent.opening_hours import OpeningHours
+
 Name = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,32}$")]
 
 
@@ -116,6 +118,29 @@ class WebTable(_Table):
     listen: str = "127.0.0.1:8480"
 
 
+class MetricsTable(_Table):
+    """``listen``: address:port; empty: off."""
+
+    listen: str = ""
+
+    @field_validator("listen")
+    @classmethod
+    def _address_and_port(cls, value: str) -> str:
+        host, _, port = value.rpartition(":")
+        try:
+            fits = not value or (bool(ip_address(host.strip("[]"))) and 0 < int(port) < 65_536)
+        except ValueError:
+            fits = False
+        if not fits:
+            raise ValueError('must be an address and a port such as "127.0.0.1:9464"')
+        return value
+
+    @property
+    def address(self) -> tuple[str, int]:
+        host, _, port = self.listen.rpartition(":")
+        return host.strip("[]"), int(port)
+
+
 class SiteTable(_Table):
     specimen_id: str = ""
 
@@ -133,7 +158,15 @@ class AnalyserTable(_Table):
     links: list[LinkTable] = []
     peer: list[str] = []
     timezone: str = ""
+    hours: str = ""
+    usual_gap_s: int | None = Field(None, ge=0)
     on_unknown_code: Literal["send-local", "hold"] = "send-local"
+
+    @field_validator("hours")
+    @classmethod
+    def _opening_hours(cls, value: str) -> str:
+        OpeningHours.parse(value, ZoneInfo("UTC"))
+        return value
 
     @field_validator("timezone")
     @classmethod
@@ -167,6 +200,16 @@ class AnalyserTable(_Table):
     def transports(self) -> list[str]:
         return [self.transport] if self.transport else [link.transport for link in self.links]
 
+    def parts(self) -> list[tuple[str, str]]:
+        """What each link is called, and its port; a single one needs no name."""
+        if not self.links:
+            return [("", self.transport)]
+        roles = [link.role for link in self.links]
+        return [
+            (role if roles.count(role) == 1 else f"{role}-{roles[: number + 1].count(role)}", link.transport)
+            for number, (role, link) in enumerate(zip(roles, self.links, strict=True))
+        ]
+
 
 def _beyond_loopback(url: str) -> bool:
     parts = urlsplit(url)
@@ -186,7 +229,11 @@ class Settings(_Table):
     drivers: DriversTable = DriversTable()
     web: WebTable = WebTable()
     site: SiteTable = SiteTable()
+    metrics: MetricsTable = MetricsTable()
     analyser: list[AnalyserTable] = []
+
+    def opening_hours(self, analyser: AnalyserTable) -> OpeningHours:
+        return OpeningHours.parse(analyser.hours, self.zone(analyser))
 
     def zone(self, analyser: AnalyserTable) -> ZoneInfo:
         """The zone of the analyser's clock; the agent's where the analyser names none."""

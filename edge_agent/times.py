@@ -11,3 +11,13 @@ def shown(moment: datetime | None) -> str:
 def rfc3339(moment: datetime) -> str:
     """UTC to the millisecond, with Z."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def spoken(seconds: float) -> str:
+    """A length of time as people say it, in its two largest units: 45 s, 3 min 20 s, 9 h, 2 days 4 h."""
+    left, parts = round(seconds), []
+    for size, one, many in ((86_400, " day", " days"), (3600, " h", " h"), (60, " min", " min"), (1, " s", " s")):
+        count, left = divmod(left, size)
+        parts.append(f"{count}{one if count == 1 else many}" if count else "")
+    first = next((i for i, part in enumerate(parts) if part), len(parts) - 1)
+    return " ".join(part for part in parts[first : first + 2] if part) or "0 s"

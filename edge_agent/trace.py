@@ -11,9 +11,10 @@ from typing import Any
 from drivers.canonical import Hold
 from drivers.errors import DriverError
 from drivers.protocols import lis02
-from edge_agent.codes import CODES, sentence
+from edge_agent.codes import CODES
 from edge_agent.converter import Reader
 from edge_agent.pipeline import PlannedSpecimen, plan
+from edge_agent.sentences import sentence
 from edge_agent.store.rows import (
     Attempt,
     Group,

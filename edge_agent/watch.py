@@ -6,21 +6,27 @@ analyser's retained state true. What is still wrong after a restart is raised ag
 
 import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from edge_agent.clock import Clock
 from edge_agent.link import Link
 from edge_agent.monitor.alarms import Alarms
+from edge_agent.monitor.drift import Drift
+from edge_agent.monitor.host_clock import HostClock
+from edge_agent.monitor.passing import Passing
 from edge_agent.monitor.payloads import AnalyserState
 from edge_agent.monitor.presence import Presence
+from edge_agent.monitor.silence import Silence
+from edge_agent.opening_hours import OpeningHours
 from edge_agent.store.errors import StoreError
 from edge_agent.store.rows import Counts
 from edge_agent.store.store import Store
 from edge_agent.store.thread import StoreThread
 
 EVERY_S = 5.0
-# Not holds: they stand until a restart, because nothing tells that they are over.
-_STANDING = frozenset({"unknown-test", "query-unanswered", "implausible-time"})
+# Not holds: nothing tells that they are over, so a day without another does.
+_PASSING = frozenset({"unknown-test", "query-unanswered", "implausible-time"})
+PASSING_LASTS = timedelta(hours=24)
 
 # Of results that are stored, so still true and still looked after when their analyser is configured no more.
 _OF_STORED = frozenset({"held", "interrupted", "rejected", "blocked", "broker-refused", "no-subscriber"})
@@ -36,16 +42,25 @@ class Watch:
         presence: Presence,
         clock: Clock,
         *,
+        hours: Mapping[str, OpeningHours] | None = None,
+        host_clock: HostClock | None = None,
         every_s: float = EVERY_S,
     ) -> None:
+        """``usual_gaps`` in seconds (0: nobody said), and ``hours``, by analyser; read anew at every look."""
         self._store = store
         self._links = _by_analyser(links)
         self._usual_gaps = usual_gaps
         self._looking = asyncio.Lock()
+        self._hours = hours or {}
         self._alarms = alarms
         self._presence = presence
         self._every_s = every_s
         self._clock = clock
+        self.host_clock = host_clock or HostClock(alarms, clock)
+        self._passing = Passing(alarms, clock, PASSING_LASTS)
+        self._silence = Silence(alarms, clock)
+        self._drift = Drift(alarms)
+        self._before: dict[str, datetime | None] = {}  # each analyser's last result before the start
         self._started = clock.now()
         self._disk_low = False
         self._recoveries = 0  # of the store, at the newest look
@@ -63,11 +78,19 @@ class Watch:
 
     def converted(self, code: str, analyser: str, params: Mapping[str, str]) -> None:
         """Conversion met something. A hold's alarm stands until nothing of the analyser is held any more."""
+        if code in _PASSING:
+            self._passing.happened(code, analyser, **params)
+            return
         if code == "interrupted":
             self._aborted[analyser] = self._clock.now()
         else:
             self._holds.setdefault(analyser, set()).add(code)
         self._alarms.raise_(code, analyser, **params)
+
+    def clock_heard(self, analyser: str, ahead_s: float) -> None:
+        """A message said what its sender's clock shows, in seconds ahead of ours."""
+        if self.host_clock.trusted:
+            self._drift.heard(analyser, ahead_s)
 
     async def run(self) -> None:
         """Look until cancelled."""
@@ -79,10 +102,13 @@ class Watch:
         async with self._looking:
             await self._look()
 
-    async def change(self, links: Sequence[Link], usual_gaps: Mapping[str, int]) -> None:
+    async def change(
+        self, links: Sequence[Link], usual_gaps: Mapping[str, int], hours: Mapping[str, OpeningHours]
+    ) -> None:
         """Another configuration. Of an analyser that is gone only what its stored results still need stays up."""
         async with self._looking:
-            before, self._links, self._usual_gaps = self._links, _by_analyser(links), usual_gaps
+            self._usual_gaps, self._hours = usual_gaps, hours
+            before, self._links = self._links, _by_analyser(links)
             for analyser in before.keys() - self._links.keys():
                 self._gone.add(analyser)
                 self._presence.forget_analyser(analyser)
@@ -91,24 +117,51 @@ class Watch:
 
     def _leave(self, analyser: str) -> None:
         self._aborted.pop(analyser, None)
-        holds = self._holds.get(analyser, set()) - _STANDING
+        self._silence.forget(analyser)
+        holds = self._holds.get(analyser, set())
         for alarm in self._alarms.active():
             if alarm.analyser == analyser and alarm.code not in _OF_STORED | holds:
-                self._alarms.clear(alarm.code, analyser)
+                self._alarms.clear(alarm.code, analyser, alarm.part)
 
     async def _look(self) -> None:
         before = {analyser: frozenset(codes) for analyser, codes in self._holds.items()}
+        self._passing.expire()
+        self._clocks()
         counts = await self._counts()
         for analyser, links in self._links.items():
             if counts is not None:
                 # What was raised while the store counted is not among what it counted, so it is not over.
                 self._items(analyser, counts, before.get(analyser, frozenset()))
                 await self._interruption(analyser, links, counts)
+                await self._quiet(analyser, links)
             self._tell(analyser, links, counts)
         if counts is not None:
             for analyser in self._former(counts):
                 self._items(analyser, counts, before.get(analyser, frozenset()))
                 await self._interruption(analyser, (), counts)
+
+    def _clocks(self) -> None:
+        moved = self.host_clock.look()
+        if moved:
+            self._silence.clock_moved()
+        for analyser in self._drift.analysers():
+            if moved or analyser not in self._links:
+                self._drift.forget(analyser)
+
+    async def _quiet(self, analyser: str, links: Sequence[Link]) -> None:
+        if analyser not in self._before:
+            try:
+                self._before[analyser] = await asyncio.wrap_future(
+                    self._store.later(lambda s: s.last_complete(analyser))
+                )
+            except StoreError:
+                return
+        if self.host_clock.trusted:
+            gap_s, hours = self._usual_gaps.get(analyser, 0), self._hours.get(analyser)
+            self._silence.look(analyser, self._last_result(analyser, links), gap_s, hours)
+
+    def _last_result(self, analyser: str, links: Sequence[Link]) -> datetime | None:
+        return _newest(link.status().last_result for link in links) or self._before.get(analyser)
 
     def _former(self, counts: Counts) -> list[str]:
         """Analysers that are no longer configured: what of theirs still waits is told like anybody's."""
@@ -132,7 +185,7 @@ class Watch:
         waiting = counts.held.get(analyser, 0) + counts.failed.get(analyser, 0)
         self._switch(bool(waiting), "held", analyser, count=str(waiting))
         if not waiting:
-            for code in set(known) - _STANDING:
+            for code in known:
                 self._alarms.clear(code, analyser)
             self._holds.get(analyser, set()).difference_update(known)
 
@@ -173,10 +226,11 @@ class Watch:
                 protocol="receiving" if any(s.receiving for s in statuses) else "idle",
                 since=_newest(s.since for s in down or statuses) or self._started,
                 last_byte=_newest(s.last_byte for s in statuses),
-                last_result=_newest(s.last_result for s in statuses),
+                last_result=self._last_result(analyser, links),
                 usual_gap_s=self._usual_gaps.get(analyser) or None,
                 held=counts.held.get(analyser, 0) if counts else 0,
                 failed=counts.failed.get(analyser, 0) if counts else 0,
+                clock_ahead_s=self._drift.ahead_s(analyser),
             ),
         )
 

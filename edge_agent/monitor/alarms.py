@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from edge_agent.clock import Clock
-from edge_agent.codes import CODES, Severity, sentence
+from edge_agent.codes import CODES, Severity, urgency
+from edge_agent.sentences import sentence
 from edge_agent.times import shown
 
 _log = logging.getLogger(__name__)
@@ -26,16 +27,18 @@ class Alarm:
     since: datetime
     analyser: str  # "" = the agent as a whole
     params: Mapping[str, str]
+    part: str = ""  # which of several links of the analyser
 
     @property
     def id(self) -> str:
-        """One topic level; neither a code nor an analyser's id has a full stop."""
-        return f"{self.code}.{self.analyser}" if self.analyser else self.code
+        """One topic level; no code, analyser's id or link's name has a full stop."""
+        return ".".join(word for word in (self.code, self.analyser, self.part) if word)
 
     @property
     def sentence(self) -> str:
         times = {name: _local(self.params[name]) for name in _TIMES if name in self.params}
-        return sentence(self.code, {"analyser": self.analyser, **self.params, **times})
+        named = f"{self.analyser} ({self.part} link)" if self.part else self.analyser
+        return sentence(self.code, {"analyser": named, **self.params, **times})
 
     @property
     def action(self) -> str:
@@ -54,34 +57,34 @@ class Alarms:
     def __init__(self, clock: Clock, on_change: Callable[[Alarm, bool], None] | None = None) -> None:
         """``on_change(alarm, up)`` is called after every change; assign it later if need be."""
         self._clock = clock
-        self._active: dict[tuple[str, str], Alarm] = {}
+        self._active: dict[tuple[str, str, str], Alarm] = {}
         self.on_change = on_change
 
-    def raise_(self, code: str, analyser: str = "", **params: str) -> None:
+    def raise_(self, code: str, analyser: str = "", part: str = "", **params: str) -> None:
         """Raises KeyError for a code that is not in the table."""
-        known = self._active.get((code, analyser))
+        known = self._active.get((code, analyser, part))
         if known is not None and known.params == params:
             return
         since = known.since if known is not None else self._clock.now()
-        alarm = Alarm(code, CODES[code].severity, since, analyser, params)
-        self._active[code, analyser] = alarm
+        alarm = Alarm(code, CODES[code].severity, since, analyser, params, part)
+        self._active[code, analyser, part] = alarm
         if known is None:
             _log.log(_LEVELS[alarm.severity], "%s (%s) %s", alarm.sentence, alarm.id, alarm.action)
         self._tell(alarm, up=True)
 
-    def clear(self, code: str, analyser: str = "") -> None:
-        alarm = self._active.pop((code, analyser), None)
+    def clear(self, code: str, analyser: str = "", part: str = "") -> None:
+        alarm = self._active.pop((code, analyser, part), None)
         if alarm is None:
             return
         _log.info("Over since now: %s (%s)", alarm.sentence, alarm.id)
         self._tell(alarm, up=False)
 
     def active(self) -> list[Alarm]:
-        """Worst first, then oldest."""
-        return sorted(self._active.values(), key=lambda a: (a.severity is Severity.WARNING, a.since, a.id))
+        """Most urgent first, then oldest."""
+        return sorted(self._active.values(), key=lambda a: (urgency(a.code), a.since, a.id))
 
-    def is_up(self, code: str, analyser: str = "") -> bool:
-        return (code, analyser) in self._active
+    def is_up(self, code: str, analyser: str = "", part: str = "") -> bool:
+        return (code, analyser, part) in self._active
 
     def _tell(self, alarm: Alarm, *, up: bool) -> None:
         if self.on_change is not None:

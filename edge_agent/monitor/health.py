@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+from datetime import datetime
 
 from edge_agent.clock import Clock
 from edge_agent.monitor.alarms import Alarms
+from edge_agent.monitor.host_clock import HostClock
 from edge_agent.monitor.payloads import AuditHead, ClockInfo, Health
 from edge_agent.monitor.presence import Presence
 from edge_agent.states import OPEN_MESSAGE_STATES, MessageState
@@ -14,7 +16,6 @@ from edge_agent.store.store import Store
 from edge_agent.store.thread import StoreThread
 
 EVERY_S = 60.0
-JUMP_S = 2.0
 
 
 class HealthReporter:
@@ -24,6 +25,7 @@ class HealthReporter:
         clock: Clock,
         alarms: Alarms,
         presence: Presence,
+        host_clock: HostClock,
         every_s: float = EVERY_S,
     ) -> None:
         self._store = store
@@ -31,7 +33,7 @@ class HealthReporter:
         self._alarms = alarms
         self._presence = presence
         self._every_s = every_s
-        self._offset: float | None = None  # wall clock minus steady clock
+        self._host_clock = host_clock
 
     async def run(self) -> None:
         """Report until cancelled. While the store does not work there is no report: the old one expires."""
@@ -44,7 +46,6 @@ class HealthReporter:
     async def report(self) -> Health:
         """Raises what the store raises."""
         counts, head, identity, free = await asyncio.wrap_future(self._store.later(_read))
-        jumped = self._clock_jump()
         now = self._clock.now()
         messages = counts.messages
         oldest = counts.oldest_unfiled
@@ -61,21 +62,16 @@ class HealthReporter:
             held=sum(counts.held.values()),
             failed=sum(counts.failed.values()),
             disk_free_mb=free,
-            clock=ClockInfo(now=now, jumped_s=jumped),
+            clock=self._clock_info(now),
             audit=AuditHead(entry=head[0], hash=head[1]),
             alarms=len(self._alarms.active()),
         )
 
-    def _clock_jump(self) -> int:
-        """Whole seconds the wall clock moved against the steady one since the last report."""
-        offset = self._clock.now().timestamp() - self._clock.monotonic()
-        moved = 0.0 if self._offset is None else offset - self._offset
-        self._offset = offset
-        if abs(moved) >= JUMP_S:
-            self._alarms.raise_("clock", seconds=str(round(moved)))
-            return round(moved)
-        self._alarms.clear("clock")
-        return 0
+    def _clock_info(self, now: datetime) -> ClockInfo:
+        host = self._host_clock
+        return ClockInfo(
+            now=now, jumped_s=host.jumped_s(self._every_s), trusted=host.trusted, synchronised=host.synchronised
+        )
 
 
 def _read(store: Store) -> tuple[Counts, tuple[int, str], str, int]:

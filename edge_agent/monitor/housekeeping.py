@@ -26,13 +26,22 @@ _CHECK_EVERY = timedelta(days=1)
 
 class Housekeeping:
     def __init__(
-        self, store: StoreThread, clock: Clock, alarms: Alarms, retention: timedelta, every_s: float = EVERY_S
+        self,
+        store: StoreThread,
+        clock: Clock,
+        alarms: Alarms,
+        retention: timedelta,
+        every_s: float = EVERY_S,
+        *,
+        may_purge: Callable[[], bool] = lambda: True,
     ) -> None:
+        """``may_purge``: false while the clock is in doubt. By one that was set ahead everything would be old."""
         self._store = store
         self._clock = clock
         self._alarms = alarms
         self.retention = retention  # may be changed at any time
         self._every_s = every_s
+        self._may_purge = may_purge
         self._checked = clock.now() - _CHECK_EVERY
 
     async def run(self) -> None:
@@ -44,7 +53,8 @@ class Housekeeping:
 
     async def keep(self) -> None:
         """Once. Raises StoreError."""
-        await self.purge()
+        if self._may_purge():
+            await self.purge()
         await self._check_chain()
 
     async def purge(self) -> int:

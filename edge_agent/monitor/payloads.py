@@ -49,7 +49,9 @@ class Info(Payload):
 
 class ClockInfo(Payload):
     now: Utc
-    jumped_s: int = 0  # how far the wall clock last moved against the steady one
+    jumped_s: int = 0  # how far the wall clock last moved against the steady one, since the last report
+    trusted: bool = True  # false: it shows a time that cannot be
+    synchronised: bool | None = None  # null: nobody here can tell
 
 
 class AuditHead(Payload):
@@ -110,3 +112,4 @@ class AnalyserState(Payload):
     usual_gap_s: int | None = None
     held: int = 0
     failed: int = 0
+    clock_ahead_s: int | None = None  # its clock against ours, negative: behind; null: it does not say

@@ -21,6 +21,7 @@ DEGRADING = (
     "no-subscriber",
     "consumer-offline",
     "unconfirmed",
+    "clock-wrong",
 )
 
 Changed = Callable[[str, bytes], None]
@@ -33,6 +34,7 @@ class Presence:
         self._version = version
         self._alarms = alarms
         self._facts: dict[str, bytes] = {"info": info.encode()}
+        self._analysers: dict[str, AnalyserState] = {}
         self._phase: Literal["starting", "running", "stopping"] = "starting"
         self.on_fact: Changed | None = None  # (name, payload); set by the publisher
         alarms.on_change = self._alarm_changed
@@ -43,7 +45,12 @@ class Presence:
         self._set("health", health.encode())
 
     def set_analyser(self, analyser: str, state: AnalyserState) -> None:
+        self._analysers[analyser] = state
         self._set(f"analyser/{analyser}/state", state.encode())
+
+    def analyser(self, analyser: str) -> AnalyserState | None:
+        """What was last told of it."""
+        return self._analysers.get(analyser)
 
     def forget_analyser(self, analyser: str) -> None:
         """It is configured no more."""

@@ -12,6 +12,7 @@ from edge_agent.clock import Clock
 from edge_agent.publisher.options import Confirm, MqttOptions
 from edge_agent.publisher.pauses import Pauses
 from edge_agent.publisher.retries import Retries, Waiting
+from edge_agent.publisher.tally import Tally
 from edge_agent.publisher.window import Window
 from edge_agent.states import MessageState
 from edge_agent.store.rows import Route
@@ -26,6 +27,7 @@ class Sent:
     analyser: str
     topic: str
     state: MessageState  # in the store, as far as we know
+    at: float = 0.0  # monotonic, when it was published
 
 
 @dataclass(slots=True)
@@ -41,6 +43,7 @@ class Outlet:
 class Board:
     def __init__(self, options: MqttOptions, clock: Clock, rng: Random) -> None:
         self._options = options
+        self.tally = Tally()
         self.pauses = Pauses(options.retry_max_s, clock, rng)
         slots = options.unfiled if options.confirm is Confirm.APPLICATION else options.window
         self.outlets: Mapping[str, Outlet] = {

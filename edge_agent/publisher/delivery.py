@@ -20,6 +20,7 @@ from edge_agent.publisher.outbox import Outbox
 from edge_agent.publisher.poison import Suspicion
 from edge_agent.publisher.retries import Waiting, Why
 from edge_agent.publisher.sender import Sender
+from edge_agent.publisher.tally import Tally
 from edge_agent.publisher.troubles import Troubles
 from edge_agent.publisher.verdicts import Answer, Puback, on_puback, reason
 from edge_agent.states import MessageState
@@ -50,6 +51,10 @@ class Delivery:
         self._board = Board(options, clock, rng)
         self._sender = Sender(options, outbox, link, gate, suspicion, troubles, self._board, clock, rng)
         self._limit: int | None = _UNKNOWN_LIMIT  # the last broker's Maximum Packet Size
+
+    @property
+    def tally(self) -> Tally:
+        return self._board.tally
 
     @property
     def in_flight(self) -> int:
@@ -168,6 +173,7 @@ class Delivery:
 
     def _taken(self, message: str, sent: Sent | None, state: MessageState, verdict: Puback) -> None:
         self._sender.taken()
+        self._board.tally.taken += 1
         self._board.refused.discard(message)
         if sent is not None:
             sent.state = state
@@ -178,6 +184,7 @@ class Delivery:
 
     async def _not_taken(self, message: str, sent: Sent, verdict: Puback, words: str) -> None:
         self._board.give_back(message)
+        self._board.tally.refused += 1
         if verdict is Puback.NEVER:
             await self._sender.block(message, "blocked", words)
         elif verdict is Puback.TOPIC_REFUSED:
@@ -200,6 +207,7 @@ class Delivery:
                 if sent is not None and sent.state in (MessageState.QUEUED, MessageState.AT_BROKER):
                     outlet.retries.again(sent.entry, Why.UNANSWERED)
                 self.look()
+                self._board.tally.unanswered += 1
                 await self._outbox.timed_out(message)
 
     # Answers of the management system
@@ -212,6 +220,7 @@ class Delivery:
         self._opened(ack.consumer)
         if outcome.answer is Answer.RECEIVED:
             return
+        self._count(ack.control_id, outcome.answer is Answer.FILED, outcome.state is MessageState.REJECTED)
         if outcome.answer is Answer.FILED:
             self._troubles.filed(outcome.analyser, ack.control_id)
         elif outcome.state is MessageState.REJECTED:
@@ -219,6 +228,13 @@ class Delivery:
         self._board.close(ack.control_id)
         self._suspicion.forget(ack.control_id)
         self.look()
+
+    def _count(self, message: str, filed: bool, rejected: bool) -> None:
+        tally, sent = self._board.tally, self._board.sent.get(message)
+        tally.filed += filed
+        tally.rejected += rejected
+        if filed and sent is not None:
+            tally.filing.observe(self._clock.monotonic() - sent.at)
 
     def foreign(self) -> None:
         """Something on an acknowledgement topic that is no acknowledgement of ours."""

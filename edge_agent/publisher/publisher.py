@@ -28,6 +28,7 @@ from edge_agent.publisher.options import Confirm, MqttOptions
 from edge_agent.publisher.outbox import Outbox
 from edge_agent.publisher.poison import Suspicion
 from edge_agent.publisher.proof import TIMEOUT_S, Proof, Proven
+from edge_agent.publisher.tally import Tally
 from edge_agent.publisher.troubles import Troubles
 from edge_agent.store.errors import RefusedError, StorageFailedError, StoreError
 from edge_agent.store.thread import StoreThread
@@ -140,6 +141,10 @@ class Publisher:
     def say_state(self) -> None:
         """What the agent is doing changed (starting, running, stopping)."""
         self._link.say_state()
+
+    @property
+    def tally(self) -> Tally:
+        return self._delivery.tally
 
     def status(self) -> PublisherStatus:
         return PublisherStatus(

@@ -244,7 +244,8 @@ class Sender:
             return
         entry = entry or Waiting(row.id, Why.UNANSWERED, self._clock.monotonic(), 0)
         self._board.flights[mid] = row.id
-        self._board.sent[row.id] = Sent(entry, outlet, row.analyser, topic, row.state)
+        self._board.sent[row.id] = Sent(entry, outlet, row.analyser, topic, row.state, self._clock.monotonic())
+        self._board.tally.published += 1
         outlet.window.take(row.id, lane)
         self._outbox.note_published(row.id, replay)
 

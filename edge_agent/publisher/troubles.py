@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from edge_agent.clock import Clock
 from edge_agent.monitor.alarms import Alarms
+from edge_agent.monitor.passing import Passing
 from edge_agent.publisher.answers import Wrong
 from edge_agent.publisher.outbox import Unfinished
 from edge_agent.times import rfc3339
@@ -21,12 +22,11 @@ GRAPHICS = "graphics-too-large"
 class Troubles:
     def __init__(self, alarms: Alarms, clock: Clock) -> None:
         self._alarms = alarms
-        self._clock = clock
         self._rejected: defaultdict[str, set[str]] = defaultdict(set)
         self._blocked: defaultdict[str, set[str]] = defaultdict(set)
         self._topics: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
         self._offline: dict[str, datetime] = {}
-        self._events: dict[tuple[str, str], datetime] = {}
+        self._events = Passing(alarms, clock, EVENT_LASTS)
 
     # The broker
 
@@ -42,7 +42,7 @@ class Troubles:
 
     def blocked(self, analyser: str, message: str, code: str, reason: str) -> None:
         if code == GRAPHICS:
-            self._event(GRAPHICS, analyser)
+            self._events.happened(GRAPHICS, analyser)
             return
         self._blocked[analyser].add(message)
         self._alarms.raise_("blocked", analyser, count=str(len(self._blocked[analyser])), reason=reason)
@@ -81,13 +81,13 @@ class Troubles:
         for analyser in analysers | self._rejected.keys():
             self._count_rejected(analyser)
             self._clear_blocked(analyser)
-        self._expire()
+        self._events.expire()
 
     def wrong_ack(self, wrong: Wrong, analyser: str) -> None:
-        self._event(wrong, analyser)
+        self._events.happened(wrong, analyser)
 
     def retained(self, topic: str) -> None:
-        self._event("retained-command", "", topic=topic)
+        self._events.happened("retained-command", topic=topic)
 
     def gate(self, consumer: str, since: datetime | None) -> None:
         """``since``: offline since; None = there again."""
@@ -128,17 +128,6 @@ class Troubles:
     def _clear_blocked(self, analyser: str) -> None:
         if not self._blocked[analyser]:
             self._alarms.clear("blocked", analyser)
-
-    def _event(self, code: str, analyser: str, **params: str) -> None:
-        self._events[code, analyser] = self._clock.now()
-        self._alarms.raise_(code, analyser, **params)
-
-    def _expire(self) -> None:
-        now = self._clock.now()
-        for (code, analyser), at in list(self._events.items()):
-            if now - at >= EVENT_LASTS:
-                del self._events[code, analyser]
-                self._alarms.clear(code, analyser)
 
 
 def _by_analyser(rows: Iterable[Unfinished]) -> defaultdict[str, set[str]]:

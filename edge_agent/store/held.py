@@ -53,6 +53,16 @@ class Held:
         )
         return [row[0] for row in rows]
 
+    def waiting_by_code(self, limit: int = 10_000) -> dict[tuple[str, ItemState, str], int]:
+        """(analyser, held or failed, code) -> how many, of the ``limit`` oldest specimens; one without results is 1."""
+        rows = self._database.rows(
+            "SELECT g.analyser, coalesce(o.state, g.state), coalesce(o.hold, g.hold), count(*)"
+            " FROM (SELECT * FROM specimen_group WHERE held + failed > 0 ORDER BY id LIMIT ?) g"
+            " LEFT JOIN observation o ON o.group_id = g.id AND o.state IN ('held', 'failed') GROUP BY 1, 2, 3",
+            (limit,),
+        )
+        return {(analyser, ItemState(state), code): count for analyser, state, code, count in rows}
+
     def groups(self, transmission: int) -> list[Group]:
         """Everything a transmission was read as, in the order it was sent."""
         return [

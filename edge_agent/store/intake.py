@@ -6,6 +6,7 @@ only after COMMIT. Not promised: that the bytes mean anything; conversion comes 
 
 import hashlib
 from collections.abc import Sequence
+from datetime import datetime
 
 from edge_agent.states import TransmissionEvent, TransmissionState, after_transmission
 from edge_agent.store import audit
@@ -107,6 +108,14 @@ class Intake:
             (analyser, limit),
         )
         return [self.transmission(row[0]) for row in rows]
+
+    def last_complete(self, analyser: str) -> datetime | None:
+        """When its newest complete transmission ended."""
+        ended = self._database.value(
+            "SELECT ended FROM transmission WHERE analyser = ? AND state = 'complete' ORDER BY id DESC LIMIT 1",
+            (analyser,),
+        )
+        return maybe_from_us(ended)
 
     def transmission(self, id: int) -> Transmission:
         """With every chunk. Raises UnknownRowError."""

@@ -16,6 +16,7 @@ from concurrent.futures import Future
 from time import monotonic
 from typing import TypeVar
 
+from edge_agent.histogram import Histogram
 from edge_agent.store.errors import StorageFailedError, StoreError
 from edge_agent.store.group import Outcome, run_group
 from edge_agent.store.store import Job, Store
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 GROUP_MAX = 128
+COMMIT_BOUNDS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 STEP_S = 0.020  # of later work while no analyser waits
 SLICE_S = 0.004  # of later work riding on a group an analyser waits for
 RETRY_FIRST_S, RETRY_MAX_S = 0.05, 5.0
@@ -42,6 +44,7 @@ class StoreThread:
         self._stopping = False
         self._failed: str | None = None
         self.recoveries = 0  # how often storage worked again; only this thread counts
+        self.commits = Histogram(COMMIT_BOUNDS_S)  # seconds of each group an analyser waited for, its COMMIT included
         self._retry_at = 0.0
         self._retry_s = RETRY_FIRST_S
 
@@ -123,7 +126,10 @@ class StoreThread:
             self._refuse_all(store.broken)
             return
         taken: list[Waiting] = []
+        began, waited_for = monotonic(), bool(self._urgent)
         outcomes = run_group(store.database, store, self._jobs(taken))
+        if waited_for:
+            self.commits.observe(monotonic() - began)
         if store.broken:
             # No receipt exists for any of them. What was not begun is refused in the next turn, at once.
             self._fail(StorageFailedError(store.broken).sentence)

@@ -1,28 +1,45 @@
 """Pages made from tables in the code. `make docs` writes them; a test fails when one is out of date."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
 
 from drivers.sdk import SHIPPED, load
-from edge_agent import states
-from edge_agent.codes import CODES
+from edge_agent import outcomes, states
+from edge_agent.codes import CODES, Code
+from edge_agent.metrics.table import TABLE
 
 DOCS = Path(__file__).parents[2] / "docs"
 
 
 def codes() -> str:
-    rows = [f"| `{c.id}` | {c.severity} | {c.sentence} | {c.action} |" for c in CODES.values()]
     head = [
-        "# What a code means, and what to do",
+        "# Read an alarm: what a code means, and what to do",
         "",
         "Codes of holds, failures and alarms, in `edge-agent status`, `queue`, `trace` and on the `alarm/` topics.",
-        "*warning*: odd, nothing lost. *error*: a person is needed. Made from `edge_agent/codes.py`.",
-        "",
-        "| code | severity | what happened | what to do |",
-        "| --- | --- | --- | --- |",
+        "*warning*: odd, nothing lost. *error*: a person is needed. `status` shows the most urgent first.",
+        "Made from `edge_agent/codes.py` and `edge_agent/outcomes.py`.",
     ]
-    return "\n".join([*head, *rows]) + "\n"
+    alarms = _codes("Alarms", [c for c in CODES.values() if c.id in outcomes.ALARMS])
+    holds = _codes("Holds and failures", [c for c in CODES.values() if c.id not in outcomes.ALARMS])
+    more = ["", "A hold's alarm goes up with the result, a failure's too; `held` counts them."]
+    return "\n".join([*head, *alarms, *holds, *more]) + "\n"
+
+
+def _codes(title: str, codes: Iterable[Code]) -> list[str]:
+    columns = ("code", "severity", "what happened", "what to do first", "results meanwhile", "over")
+    return [
+        "",
+        f"## {title}",
+        "",
+        f"| {' | '.join(columns)} |",
+        f"|{' --- |' * len(columns)}",
+        *(
+            f"| `{c.id}` | {c.severity} | {c.sentence} | {c.action} | {o.meanwhile} | {o.over} |"
+            for c in codes
+            if (o := outcomes.OUTCOMES[c.id])
+        ),
+    ]
 
 
 def state_tables() -> str:
@@ -70,7 +87,45 @@ def _device(name: str) -> str:
     return f"| {link} | {model} | {p.protocol} | {p.grade} | {p.revision} | {'; '.join(p.sources)} |"
 
 
-PAGES: Mapping[str, Callable[[], str]] = {"codes.md": codes, "devices.md": devices, "states.md": state_tables}
+def metrics() -> str:
+    head = [
+        "# Metrics for Prometheus",
+        "",
+        "Off by default. Switch them on in the configuration, and install the extra the agent needs for it:",
+        "",
+        "```toml",
+        "[metrics]",
+        'listen = "127.0.0.1:9464"',
+        "```",
+        "",
+        "```sh",
+        'pip install "ivd-edge-agent[metrics]"   # or prometheus-client alone, into the agent\'s own environment',
+        "```",
+        "",
+        "They are then read at `http://127.0.0.1:9464/metrics`. There is no password and no encryption. They name",
+        "analysers, codes and states, and nothing of a patient; still, write another address than this machine's own",
+        "only where the network is trusted, or put a proxy with TLS before it. `edge-agent check` says where they are.",
+        "",
+        "They come from the same facts as `edge-agent status`, at the moment they are read: one look into the store",
+        "for each reading, none in between. Counters begin at 0 with each start of the agent. An analyser's figures",
+        "are absent while nothing is known, and what the store counts is absent while it does not work.",
+        "",
+        "Example alert rules: `config/prometheus/alerts.yaml`. The last six are the usual ones of a process.",
+        "Made from `edge_agent/metrics/table.py`.",
+        "",
+        "| metric | kind | labels | meaning |",
+        "| --- | --- | --- | --- |",
+    ]
+    rows = [f"| `{m.name}` | {m.kind} | {', '.join(f'`{x}`' for x in m.labels)} | {m.help} |" for m in TABLE]
+    return "\n".join([*head, *rows]) + "\n"
+
+
+PAGES: Mapping[str, Callable[[], str]] = {
+    "codes.md": codes,
+    "devices.md": devices,
+    "metrics.md": metrics,
+    "states.md": state_tables,
+}
 
 
 def write() -> None:

@@ -7,7 +7,8 @@ import pytest
 
 from drivers.protocols import lis01
 from edge_agent.cli.main import main
-from edge_agent.codes import CODES, REFUSALS, sentence
+from edge_agent.codes import CODES
+from edge_agent.sentences import REFUSALS, sentence
 
 
 @pytest.mark.parametrize("code", CODES.values(), ids=lambda c: c.id)

@@ -36,10 +36,10 @@ def file_the_first(made: Bench) -> None:
     made.do(lambda s: s.acknowledged(first.id, code="AA", detail="", consumer="ivd", digest_ok=True))
 
 
-def keep_house(made: Bench, days: int) -> Alarms:
+def keep_house(made: Bench, days: int, *, in_doubt: bool = False) -> Alarms:
     clock = Later(days)
     alarms = Alarms(clock)
-    house = Housekeeping(made.store, clock, alarms, timedelta(days=90))
+    house = Housekeeping(made.store, clock, alarms, timedelta(days=90), may_purge=lambda: not in_doubt)
 
     asyncio.run(house.keep())
     return alarms
@@ -55,6 +55,17 @@ def test_a_filed_message_goes_after_its_days_and_an_unfiled_one_never(tmp_path: 
         keep_house(made, days)
         assert len(made.messages()) == left
         assert made.messages()[-1].state is MessageState.QUEUED
+
+
+def test_a_clock_in_doubt_makes_nothing_old(tmp_path: Path) -> None:
+    with bench(tmp_path) as made:
+        made.receive(sent("S24-0001"))
+        made.convert()
+        file_the_first(made)
+        keep_house(made, 20_000, in_doubt=True)
+        assert len(made.messages()) == 1
+        keep_house(made, 20_000)
+        assert made.messages() == []
 
 
 def test_an_audit_chain_that_was_tampered_with_is_said(tmp_path: Path) -> None:

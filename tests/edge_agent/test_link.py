@@ -1,12 +1,16 @@
 """One analyser's link: its alarms follow the port, and strangers are named once."""
 
 import asyncio
+import random
 
 from support_ports import Wire, run, until
-from support_session import ACK, ENQ, MESSAGE, Rig, rig, store_in, talk
+from support_session import ACK, ENQ, MESSAGE, SOURCE, Rig, rig, store_in, talk
 
 from drivers.protocols.lis01 import Dialect
 from edge_agent.clock import SystemClock
+from edge_agent.link import Link
+from edge_agent.monitor.alarms import Alarms
+from edge_agent.transport.open import transport_for
 
 
 def test_a_port_that_is_not_there_raises_link_down_and_its_coming_clears_it(tmp_path):
@@ -27,6 +31,31 @@ def test_a_port_that_is_not_there_raises_link_down_and_its_coming_clears_it(tmp_
 
     with store_in(tmp_path / "data") as store:
         run(main(store))
+
+
+def test_of_two_links_the_alarm_names_the_one_that_is_down(tmp_path):
+    async def main(store):
+        alarms = Alarms(SystemClock())
+        gone, there = f"serial://{tmp_path}/usb-adapter", "tcp-server://127.0.0.1:0"
+        links = [two_links(store, alarms, part, url) for part, url in (("results", gone), ("orders", there))]
+        tasks = [asyncio.create_task(link.run()) for link in links]
+        await asyncio.gather(*(link.tried() for link in links))
+        (alarm,) = alarms.active()
+        assert alarm.id == "link-down.xn1.results"
+        assert alarm.sentence == f"xn1 (results link) is not connected: {tmp_path}/usb-adapter does not exist."
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    with store_in(tmp_path / "data") as store:
+        run(main(store))
+
+
+def two_links(store, alarms, part, url):
+    transport = transport_for(url, peer=(), clock=SystemClock(), rng=random.Random(1))
+    return Link(
+        "xn1", transport, SOURCE, Dialect(), store, SystemClock(), alarms, lambda: None, lambda: False, part=part
+    )
 
 
 def test_a_stranger_raises_one_alarm_and_one_line_however_often_it_knocks(tmp_path, caplog):

@@ -175,6 +175,9 @@ def test_a_frame_number_used_again_for_other_content_is_refused_with_its_own_ala
             wire = await r.call()
             assert await talk(wire, ENQ, MESSAGE[0], frame(1, RECORDS[1])) == [ACK, ACK, NAK]
             await until(lambda: r.codes() == {"frame-number"})
+            await wire.send(EOT)
+            assert await talk(wire, ENQ, *MESSAGE) == [ACK] * 5
+            await until(lambda: "frame-number" not in r.codes())
             await wire.close()
 
     with store_in(tmp_path) as store:

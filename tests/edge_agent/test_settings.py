@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from edge_agent.errors import ConfigurationError
+from edge_agent.settings import AnalyserTable
 from edge_agent.settings_file import find, load, resolve
 
 GOOD = """\
@@ -161,3 +162,30 @@ def test_the_file_is_found_by_option_environment_or_default(monkeypatch, tmp_pat
     assert find(None) == tmp_path / "env.toml"
     assert find(tmp_path / "option.toml") == tmp_path / "option.toml"
     assert resolve(tmp_path / "edge-agent.toml", "keys/gw.pem") == tmp_path / "keys" / "gw.pem"
+
+
+def test_each_of_several_links_has_a_name_of_its_own() -> None:
+    def parts(*roles: str) -> list[str]:
+        links = [{"role": role, "transport": f"tcp-client://10.0.0.9:{n}"} for n, role in enumerate(roles, 1)]
+        return [part for part, _ in AnalyserTable(id="xn1", profile="sysmex_xn", links=links).parts()]
+
+    assert parts("results", "orders") == ["results", "orders"]
+    assert parts("results", "orders", "results") == ["results-1", "orders", "results-2"]
+    assert AnalyserTable(id="xn1", profile="p", transport="tcp-client://10.0.0.9:1").parts() == [
+        ("", "tcp-client://10.0.0.9:1")
+    ]
+
+
+def test_hours_and_an_address_that_cannot_be_are_named_with_their_lines(written) -> None:
+    text = GOOD + 'hours = "mo-fr 07:00-19:00"\nusual_gap_s = -1\n[metrics]\nlisten = "9464"\n'
+    assert mistakes(written(text)) == [
+        (17, "analyser.gx1.hours", "'mo-fr 07:00-19:00' is not hours such as 'mon-fri 07:00-19:00' or '22:00-06:00'"),
+        (18, "analyser.gx1.usual_gap_s", "must be at least 0"),
+        (20, "metrics.listen", 'must be an address and a port such as "127.0.0.1:9464"'),
+    ]
+
+
+def test_hours_are_of_the_analysers_own_time_zone(written) -> None:
+    settings = load(written(GOOD + 'hours = "07:00-19:00"\ntimezone = "Europe/Berlin"\n'))
+    assert [str(settings.opening_hours(a).zone) for a in settings.analyser] == ["Asia/Seoul", "Europe/Berlin"]
+    assert settings.opening_hours(settings.analyser[0]).rules == ()

@@ -296,6 +296,7 @@ def test_the_retained_state_says_what_the_link_says(made: Bench) -> None:
         "usual_gap_s": 600,
         "held": 0,
         "failed": 0,
+        "clock_ahead_s": None,
     }
 
 
@@ -351,7 +352,7 @@ def test_an_analyser_that_is_removed_leaves_nothing_but_what_its_stored_results_
     scene.look()
     before = scene.up()
     assert before == ["held", "link-down", "link-down", "rejected", "unit-contradicts", "unknown-test"]
-    asyncio.run(scene.watch.change([an2()], {}))  # type: ignore[list-item]  # stand-ins
+    asyncio.run(scene.watch.change([an2()], {}, {}))  # type: ignore[list-item]  # stand-ins
     scene.look()
     assert scene.up() == ["held", "link-down", "rejected", "unit-contradicts"]
     assert "analyser/an1/state" not in scene.presence.facts()
@@ -397,7 +398,7 @@ def test_a_look_that_began_before_a_removal_tells_nothing_of_the_analyser_after_
     async def main() -> None:
         looking = asyncio.create_task(scene.watch.look())
         await store.second.wait()  # it has counted, and asks which transmission of an1 was interrupted
-        changing = asyncio.create_task(scene.watch.change([an2()], {}))  # type: ignore[list-item]  # stand-ins
+        changing = asyncio.create_task(scene.watch.change([an2()], {}, {}))  # type: ignore[list-item]  # stand-ins
         await asyncio.sleep(0)
         store.go_on()
         await asyncio.gather(looking, changing)
@@ -408,7 +409,7 @@ def test_a_look_that_began_before_a_removal_tells_nothing_of_the_analyser_after_
 
 def test_an_analyser_that_is_added_is_told_with_its_usual_gap(made: Bench) -> None:
     scene = Scene(made.store)
-    asyncio.run(scene.watch.change([Line(), an2()], {"an1": 600, "an2": 900}))  # type: ignore[list-item]  # stand-ins
+    asyncio.run(scene.watch.change([Line(), an2()], {"an1": 600, "an2": 900}, {}))  # type: ignore[list-item]  # stand-ins
     scene.look()
     assert scene.told("an2")["usual_gap_s"] == 900
     assert scene.told("an1")["usual_gap_s"] == 600

@@ -92,7 +92,7 @@ def test_each_analyser_has_its_own(clock: Steps) -> None:
 
 def test_errors_come_before_warnings_and_old_before_new(clock: Steps) -> None:
     alarms = Alarms(clock)
-    alarms.raise_("clock", seconds="60")
+    alarms.raise_("clock", what="was set back by 1 h")
     clock.seconds = 1
     alarms.raise_("storage", reason="full")
     clock.seconds = 2
@@ -119,3 +119,21 @@ def test_every_change_is_told_and_nothing_else(clock: Steps) -> None:
 def test_an_alarm_without_a_code_is_a_mistake(clock: Steps) -> None:
     with pytest.raises(KeyError):
         Alarms(clock).raise_("no-such-code")
+
+
+def test_the_most_urgent_comes_first_however_new(clock: Steps) -> None:
+    """What may lose results, then what keeps them from being delivered, then what holds some, then remarks."""
+    alarms = Alarms(clock)
+    for code in ("silent", "held", "broker-down", "storage"):
+        alarms.raise_(code)
+        clock.seconds += 60
+    assert [a.code for a in alarms.active()] == ["storage", "broker-down", "held", "silent"]
+
+
+def test_links_of_one_analyser_have_alarms_of_their_own(clock: Steps) -> None:
+    alarms = Alarms(clock)
+    alarms.raise_("link-down", "xn1", "results", reason="no carrier")
+    alarms.raise_("link-down", "xn1", "orders", reason="no carrier")
+    assert sorted(a.id for a in alarms.active()) == ["link-down.xn1.orders", "link-down.xn1.results"]
+    alarms.clear("link-down", "xn1", "results")
+    assert [a.sentence for a in alarms.active()] == ["xn1 (orders link) is not connected: no carrier"]

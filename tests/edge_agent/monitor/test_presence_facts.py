@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from edge_agent.clock import SystemClock
 from edge_agent.monitor.alarms import Alarms
 from edge_agent.monitor.health import HealthReporter
+from edge_agent.monitor.host_clock import HostClock
 from edge_agent.monitor.payloads import AnalyserState, Info, ProfileInfo
 from edge_agent.monitor.presence import Presence
 from edge_agent.store.errors import StorageFailedError
@@ -84,6 +85,7 @@ def test_facts_follow_what_is_put_in_and_taken_out(presence: Presence, alarms: A
         "usual_gap_s": None,
         "held": 2,
         "failed": 0,
+        "clock_ahead_s": None,
     }
     assert set(presence.facts()) == {"info", "analyser/xn1/state"}
 
@@ -103,15 +105,16 @@ class JumpingClock(SystemClock):
     offset = 0
 
     def now(self) -> datetime:
-        return datetime.fromtimestamp(self.monotonic() + self.offset + 1.7e9, UTC)
+        return datetime.fromtimestamp(self.monotonic() + self.offset + 1.75e9, UTC)
 
 
-async def _reports(tmp_path: Path, alarms: Alarms, presence: Presence) -> list[int]:
+async def _reports(tmp_path: Path, alarms: Alarms, presence: Presence) -> list[object]:
     clock = JumpingClock()
     thread = StoreThread(lambda: Store.open(tmp_path, clock, reserve_mb=0, low_water_mb=0, allow_unsafe=True))
     thread.start()
     try:
-        reporter = HealthReporter(thread, clock, alarms, presence)
+        host = HostClock(alarms, clock, lambda: None)
+        reporter = HealthReporter(thread, clock, alarms, presence, host)
         first = await reporter.report()
         assert (first.backlog, first.oldest_unfiled_s, first.held, first.alarms) == (0, None, 0, 0)
         assert len(first.store) == 8
@@ -119,16 +122,23 @@ async def _reports(tmp_path: Path, alarms: Alarms, presence: Presence) -> list[i
         stat = os.statvfs(tmp_path)  # megabytes as in `status` and store.low_water_mb: 1024 * 1024 bytes
         assert abs(first.disk_free_mb - stat.f_bavail * stat.f_frsize // 1024**2) < 512
         clock.offset += 3600
+        host.look()
         second = await reporter.report()
-        up = alarms.is_up("clock")
+        clock.offset -= 20 * 365 * 86_400
+        host.look()
         third = await reporter.report()
-        return [first.clock.jumped_s, second.clock.jumped_s, third.clock.jumped_s, up, alarms.is_up("clock")]
+        return [
+            (first.clock.jumped_s, first.clock.trusted, first.clock.synchronised),
+            (second.clock.jumped_s, second.clock.trusted, second.alarms),
+            third.clock.trusted,
+        ]
     finally:
         thread.stop()
 
 
-def test_health_tells_what_waits_and_that_the_clock_jumped(tmp_path: Path, alarms: Alarms, presence: Presence) -> None:
-    assert asyncio.run(_reports(tmp_path / "data", alarms, presence)) == [0, 3600, 0, True, False]
+def test_health_tells_what_waits_and_how_the_clock_is(tmp_path: Path, alarms: Alarms, presence: Presence) -> None:
+    told = asyncio.run(_reports(tmp_path / "data", alarms, presence))
+    assert told == [(0, True, None), (3600, True, 1), False]
 
 
 class NoStore:
@@ -148,7 +158,8 @@ class NoStore:
 
 async def _reports_while_storage_fails(alarms: Alarms, presence: Presence) -> int:
     store = NoStore()
-    reporter = HealthReporter(store, SystemClock(), alarms, presence, every_s=0)  # type: ignore[arg-type]  # a stub
+    host = HostClock(alarms, SystemClock(), lambda: None)
+    reporter = HealthReporter(store, SystemClock(), alarms, presence, host, every_s=0)  # type: ignore[arg-type]  # a stub
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(0.2):
             await reporter.run()
