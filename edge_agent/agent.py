@@ -8,14 +8,15 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from datetime import timedelta
 from random import Random, SystemRandom
 from typing import Any, Self
 
+from edge_agent.adoption import Adoption
 from edge_agent.clock import Clock, SystemClock
-from edge_agent.control import ControlServer, socket_path
-from edge_agent.converter import Converter
+from edge_agent.control import Answer, ControlServer, socket_path
+from edge_agent.converter import Converter, Reader
 from edge_agent.decisions import Decisions
 from edge_agent.generation import Configuration, Generation
 from edge_agent.links import Links
@@ -24,6 +25,7 @@ from edge_agent.monitor.alarms import Alarms
 from edge_agent.monitor.health import HealthReporter
 from edge_agent.monitor.housekeeping import Housekeeping
 from edge_agent.monitor.presence import Presence
+from edge_agent.promotion import Promotion
 from edge_agent.publisher.publisher import Publisher
 from edge_agent.questions import Questions
 from edge_agent.reload import Reload
@@ -100,7 +102,8 @@ class Agent:
         running = Running(now, identity, links, watch, publisher, presence, housekeeping, metrics, readers, pins)
         reload = Reload(self._configuration.path, running, store, alarms, self._asked)
         decisions = Decisions(store, publisher.decided, converter.kick)
-        answers = {**questions.answers(), **decisions.answers(), **reload.answers()}
+        changes = self._changes(store, readers, reload)
+        answers = {**questions.answers(), **decisions.answers(), **reload.answers(), **changes}
         control = ControlServer(socket_path(self._data_dir), answers)
         pulse = Pulse(Notifier.from_environment(os.environ), store, links.tried, questions.sentence)
 
@@ -168,6 +171,13 @@ class Agent:
     def _housekeeping(self, store: StoreThread, alarms: Alarms, watch: Watch) -> Housekeeping:
         kept, host = timedelta(days=self._configuration.settings.store.retention_days), watch.host_clock
         return Housekeeping(store, self._clock, alarms, kept, may_purge=lambda: not host.in_doubt())
+
+    def _changes(self, store: StoreThread, readers: Mapping[str, Reader], reload: Reload) -> Mapping[str, Answer]:
+        """What a person changes about how an analyser is read."""
+        path, folder = self._configuration.path, self._data_dir / "profiles"
+        adoption = Adoption(path, folder, store, self._clock, reload.reload)
+        promotion = Promotion(path, folder, store, readers, reload.reload)
+        return {**adoption.answers(), **promotion.answers()}
 
 
 def _begin(store: Store) -> tuple[str, Former | None]:

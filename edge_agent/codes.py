@@ -174,7 +174,7 @@ _TABLE = (
         "reading-changed",
         E,
         "{analyser}'s profile now reads otherwise what it sent and what partly went out already.",
-        "Put the former profile back, then "
+        "Put the former profile back (`edge-agent profile adopt`, with --back), then "
         "`edge-agent retry --held --code reading-changed`; or send the samples again from the analyser and compare.",
     ),
     # Failures: our side could not

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from edge_agent.codes import CODES
-from edge_agent.control import Answer, user
+from edge_agent.control import Answer
 from edge_agent.errors import AgentError, UnknownIdError
+from edge_agent.person import needed_note, note_of, who_asks
 from edge_agent.states import OPEN_MESSAGE_STATES, MessageState
-from edge_agent.store.errors import NoteRequiredError, UnknownRowError
+from edge_agent.store.errors import UnknownRowError
 from edge_agent.store.rows import OutboxRow
 from edge_agent.store.store import Store
 from edge_agent.store.thread import StoreThread
@@ -26,7 +27,6 @@ Plain = dict[str, Any]
 MOST_IDS = 100
 _TRANSMISSION = re.compile(r"t(\d{1,12})")
 _AT_A_TIME = 20  # transmissions released in one job: analysers are served in between
-_LONGEST_NOTE = 500
 _NO_NOTE = "no note was given"
 _AGAIN = (MessageState.QUEUED, MessageState.REJECTED, MessageState.BLOCKED)
 
@@ -53,7 +53,7 @@ class Decisions:
     async def retry(self, request: Mapping[str, Any]) -> Plain:
         """Messages are published again; what is held or failed of transmissions is converted again."""
         ids, again = _ids(request), request.get("again") is True
-        who, note = await _who(request), _note(request) or _NO_NOTE
+        who, note = await who_asks(request), note_of(request) or _NO_NOTE
         done = await self._do(lambda s: _retry(s, ids, again, who, note))
         self._follow(done)
         return {"sentence": _sentence(done), "messages": list(done.messages), "released": done.released}
@@ -63,7 +63,7 @@ class Decisions:
         analyser, code = _maybe(request, "analyser"), _maybe(request, "code")
         if code is not None and code not in CODES:
             raise AgentError("There is no such code.", code="usage", action="Use a code that `edge-agent queue` shows.")
-        who, note = await _who(request), _note(request) or _NO_NOTE
+        who, note = await who_asks(request), note_of(request) or _NO_NOTE
         # What is held at this moment: what is held again while this goes on is not released for ever.
         waiting = await self._do(lambda s: s.held_transmissions(analyser=analyser, code=code))
         released = 0
@@ -76,12 +76,11 @@ class Decisions:
 
     async def set_aside(self, request: Mapping[str, Any]) -> Plain:
         """A message nobody will file any more."""
-        (id_, *more), note = _ids(request), _note(request)
+        id_, *more = _ids(request)
         if more:
             raise AgentError("One message at a time is set aside.", code="usage", action="Name one, with its reason.")
-        if not note:
-            raise NoteRequiredError
-        who = await _who(request)
+        note = needed_note(request)
+        who = await who_asks(request)
         await self._do(lambda s: _set_aside(s, id_, who, note))
         self._decided(id_)
         return {"sentence": f"{id_} is set aside: this agent does not send it any more.", "messages": [id_]}
@@ -94,18 +93,6 @@ class Decisions:
 
     async def _do(self, job: Callable[[Store], T]) -> T:
         return await asyncio.wrap_future(self._store.later(job))
-
-
-async def _who(request: Mapping[str, Any]) -> str:
-    """Put there by the control server. The name may come from a directory service, so not in the event loop."""
-    return await asyncio.to_thread(user, int(request["uid"]))
-
-
-def _note(request: Mapping[str, Any]) -> str:
-    note = request.get("note") or ""
-    if not isinstance(note, str) or len(note) > _LONGEST_NOTE:
-        raise AgentError("The note is too long.", code="usage", action=f"Use at most {_LONGEST_NOTE} characters.")
-    return note.strip()
 
 
 def _ids(request: Mapping[str, Any]) -> tuple[str, ...]:

@@ -2,10 +2,10 @@
 
 A pin is the whole merged profile, in ``data_dir/profiles/<analyser>.json``, written once at first use. An update of the
 program or of ``devices.d`` therefore never changes how a running analyser's results are read behind the lab's back;
-``status`` says when a newer profile is there.
+``status`` says when a newer profile is there, and ``profile adopt`` puts it in the old one's place. At any moment the
+pin is the old one or the new one, whole.
 """
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from drivers.profile import Profile
 from drivers.sdk import Device
 from edge_agent.errors import AgentError
+from edge_agent.pin_history import Change, remember, write_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,19 +28,35 @@ def pinned(folder: Path, analyser: str, shipped: Device) -> Pinned:
 
     Raises AgentError for a pin that cannot be read: results must not be read by another profile unasked.
     """
-    path = folder / f"{analyser}.json"
+    device = pin_of(folder, analyser, shipped.name)
+    if device is None:
+        _write(_path(folder, analyser), shipped)
+        return Pinned(shipped, "")
+    return Pinned(device, "" if device.hash == shipped.hash else shipped.hash)
+
+
+def pin_of(folder: Path, analyser: str, name: str) -> Device | None:
+    """The pinned device; None if there is none, or one of another name. Raises AgentError ``pin``."""
+    path = _path(folder, analyser)
     if not path.exists():
-        _write(path, shipped)
-        return Pinned(shipped, "")
-    name, text = _read(path, analyser)
-    if name != shipped.name:
-        _write(path, shipped)
-        return Pinned(shipped, "")
+        return None
+    pinned_name, text = _read(path, analyser)
+    if pinned_name != name:
+        return None
     try:
-        device = Device(shipped.name, Profile.model_validate_json(text))
+        return Device(name, Profile.model_validate_json(text))
     except ValidationError as error:
         raise _damaged(path, analyser) from error
-    return Pinned(device, "" if device.hash == shipped.hash else shipped.hash)
+
+
+def replace_pin(folder: Path, analyser: str, old: Device, new: Device, change: Change) -> None:
+    """``new`` in the place of ``old``, which is kept. Raises OSError; the pin is then the old one still."""
+    remember(folder, analyser, old, new.hash, change)
+    _write(_path(folder, analyser), new)
+
+
+def _path(folder: Path, analyser: str) -> Path:
+    return folder / f"{analyser}.json"
 
 
 def _read(path: Path, analyser: str) -> tuple[str, str]:
@@ -61,11 +78,5 @@ def _damaged(path: Path, analyser: str) -> AgentError:
 
 
 def _write(path: Path, device: Device) -> None:
-    """Atomic: a power cut leaves the old pin or the new one."""
     path.parent.mkdir(mode=0o700, exist_ok=True)
-    new = path.with_suffix(".new")
-    with new.open("w", encoding="utf-8") as file:
-        file.write(f"{device.name}\n{device.profile.model_dump_json()}")
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
+    write_whole(path, f"{device.name}\n{device.profile.model_dump_json()}")

@@ -28,8 +28,11 @@ class Policy:
     resend_horizon: timedelta
 
     def received_in(self, mode: str) -> Self:
-        """What came in before a person said production stays validation, also when it is converted after."""
-        return replace(self, mode=mode) if mode == "validation" else self
+        """What came in before a person said production stays validation, also when it is converted after.
+
+        And the other way round: what was acknowledged as a patient's result is not a trial because of a later decision.
+        """
+        return replace(self, mode=mode)
 
     def shown_code(self, sent: str) -> str:
         """A test code as an alarm may name it. Where a profile looks in the wrong field it could be a specimen's id."""

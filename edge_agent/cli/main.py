@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 import click
 
-from edge_agent.cli import ask, decide, device, hl7, reload, run, service
+from edge_agent.cli import ask, decide, device, hl7, production, profile, reload, run, service
 from edge_agent.errors import AgentError, ConfigurationError
 from edge_agent.version import __version__
 
@@ -56,6 +56,8 @@ COMMANDS = (
     decide.retry,
     decide.set_aside,
     device.device,
+    profile.profile,
+    production.production,
     hl7.hl7,
     service.service,
 )

@@ -64,7 +64,8 @@ def _analysers(analysers: Sequence[Answer]) -> list[str]:
     ]
     heads = ("analyser", "profile", "mode", "link", "now", "last result", "held", "failed", "interrupted")
     newer = [
-        f"{a['id']}: another {a['profile']} is installed ({a['newer_profile'][:12]}); the pinned one stays in use."
+        f"{a['id']}: another {a['profile']} is installed ({a['newer_profile'][:12]}); the pinned one stays in use. "
+        f"What it would change: edge-agent profile adopt {a['id']}"
         for a in analysers
         if a["newer_profile"]
     ]
