@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 SHELL  := /bin/bash
 
-.PHONY: help docs picture demo test check bench fast-test install-tools verify-main wheel-smoke lock clean
+.PHONY: help docs picture demo test check bench fleet fast-test install-tools verify-main wheel-smoke lock clean
 
 help:
 	@echo "make demo          a simulated lab on this machine: three analysers, the agent, a broker, a management system"
@@ -13,6 +13,7 @@ help:
 	@echo "make wheel-smoke   build the wheel, install it outside the checkout, run it"
 	@echo "make docs          write the pages that are made from tables; make picture: docs/demo.svg"
 	@echo "make bench         measure speed and size against their targets, write docs/benchmarks.md (about 8 minutes)"
+	@echo "make fleet         1,000 gateways on one broker, in figures (about 2 minutes); GATEWAYS=50 for a smaller one"
 	@echo "make lock          write requirements/*.txt anew"
 
 demo: $(VENV)/.run
@@ -46,6 +47,9 @@ lock: $(VENV)/.dev
 
 bench: install-tools $(VENV)/.dev
 	PYTHONPATH=.:tests $(BIN)/python -m benchmarks.run $(if $(ROWS),--rows $(ROWS))
+
+fleet: install-tools $(VENV)/.dev
+	@PYTHONPATH=.:tests $(BIN)/python -m fleet.run $(if $(GATEWAYS),--gateways $(GATEWAYS))
 
 docs: $(VENV)/.dev
 	$(BIN)/python tests/architecture/generated_docs.py

@@ -10,7 +10,9 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from simulators.analyser_ledger import AnalyserLedger, Row, rows_of
 from simulators.devices import Device
@@ -46,6 +48,10 @@ class Plan:
     resend: bool = True
     give_up_s: float = 600.0  # without one acknowledged transmission
     devices: Path | None = None
+    timezone: str = "Asia/Seoul"  # of the analyser's clock: what a header says as its message's time
+
+    def clock(self) -> datetime:
+        return datetime.now(ZoneInfo(self.timezone))
 
 
 @dataclass(slots=True)
@@ -110,7 +116,8 @@ class Analyser:
     ) -> None:
         self._plan, self._device, self._port, self._ledger = plan, device, port, ledger
         self._timers, self._stop, self._trouble = timers, stop, trouble
-        self._generator = Generator(device.name, shapes(device, plan.samples), plan.seed, plan.per_specimen)
+        found = shapes(device, plan.samples)
+        self._generator = Generator(device.name, found, plan.seed, plan.per_specimen, plan.clock)
         self._line: Line | None = None
         self.report = SendReport(plan, rows=ledger.rows)
 

@@ -86,7 +86,8 @@ class Link:
             client.username_pw_set(self._access.username, self._access.password)
         if urlsplit(self._access.url).scheme == "mqtts":
             self._use_tls(client)
-        client.will_set(self._state_topic, self._state(online=False), qos=1, retain=True)
+        will = _json(PacketTypes.WILLMESSAGE)
+        client.will_set(self._state_topic, self._state(online=False), qos=1, retain=True, properties=will)
         client.on_socket_open = _no_delay
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe
@@ -127,7 +128,7 @@ class Link:
 
     def _say(self, *, online: bool, patience: float) -> bool:
         """Publish our STATE; whether the broker took it in time."""
-        said = self._client.publish(self._state_topic, self._state(online=online), qos=1, retain=True)
+        said = self._client.publish(self._state_topic, self._state(online=online), 1, True, _json(PacketTypes.PUBLISH))
         try:
             said.wait_for_publish(patience)
             return said.is_published()
@@ -196,6 +197,13 @@ def _why(error: OSError | ValueError) -> str:
 
 def _properties(packet: int) -> Properties:
     return Properties(packet)  # type: ignore[no-untyped-call]  # paho has no types here
+
+
+def _json(packet: int) -> Properties:
+    made = _properties(packet)
+    made.ContentType = "application/json"
+    made.PayloadFormatIndicator = 1
+    return made
 
 
 def _no_delay(_client: Any, _userdata: Any, line: Any) -> None:

@@ -36,6 +36,7 @@ def main() -> None:
     "--per-specimen", type=AT_LEAST_ONE, default=1, show_default=True, help="Transmissions that share a specimen."
 )
 @click.option("--frame-size", type=click.Choice(["240", "64000"]), help="Default: as the device does.")
+@click.option("--timezone", default="Asia/Seoul", show_default=True, help="Of the device's clock.")
 @click.option("--analyser", default="", help="The analyser's id in the agent, for the ledger.")
 @click.option("--ledger", type=click.Path(dir_okay=False, path_type=Path), help="Write what was acknowledged here.")
 @click.option("--no-resend", is_flag=True, help="Do not come back with what was not taken.")
@@ -50,6 +51,7 @@ def send_command(
     samples: tuple[str, ...],
     per_specimen: int,
     frame_size: str | None,
+    timezone: str,
     analyser: str,
     ledger: Path | None,
     no_resend: bool,
@@ -64,6 +66,7 @@ def send_command(
         samples=samples,
         per_specimen=per_specimen,
         frame_size=int(frame_size) if frame_size else None,
+        timezone=timezone,
         analyser=analyser,
         resend=not no_resend,
         seed=new_seed() if seed is None else seed,
@@ -161,6 +164,44 @@ def central_command(password_file: Path | None, **options: Any) -> None:
     totals = system.validate_rest() if options["validate"] == "all" else system.ledger.totals()
     click.echo(json.dumps(totals))
     system.close_ledger()
+
+
+@main.command("fleet")
+@click.option("--url", required=True, help="mqtt://host:port")
+@click.option("--gateways", type=AT_LEAST_ONE, default=1000, show_default=True)
+@click.option("--first", type=click.IntRange(min=0), default=0, show_default=True, help="The first gateway's number.")
+@click.option("--site", default="fleet-01", show_default=True)
+@click.option("--prefix", default="ivd/v1", show_default=True)
+@click.option("--consumer", default="ivd", show_default=True, help="Who acknowledges.")
+@click.option("--keepalive", type=AT_LEAST_ONE, default=30, show_default=True, help="Seconds.")
+@click.option("--will-delay", type=click.IntRange(min=0), default=10, show_default=True, help="Seconds.")
+@click.option(
+    "--ack-timeout", type=NOT_NEGATIVE, default=60.0, show_default=True, help="Seconds until a result is sent again."
+)
+@click.option(
+    "--patience", type=NOT_NEGATIVE, default=300.0, show_default=True, help="Seconds until all must be filed."
+)
+@click.option("--stay", is_flag=True, help="Stay present until Ctrl-C.")
+def fleet_command(url: str, stay: bool, patience: float, **options: Any) -> None:
+    """Many gateways at one broker: each is present, and has one result filed. Exit 0 only when all were."""
+    import asyncio
+
+    from simulators.fleet import FleetReport, run
+    from simulators.fleet_gateway import FleetOptions
+
+    async def all_of_it() -> FleetReport:
+        leave = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, leave.set)
+        made = FleetOptions.of(url, **options)
+        return await run(made, patience, stay=stay, leave=leave, say=lambda word: click.echo(word, err=True))
+
+    try:
+        report = asyncio.run(all_of_it())
+    except SimulatorError as error:
+        _fail(error)
+    click.echo(json.dumps({**asdict(report), "whole": report.whole}))
+    sys.exit(0 if report.whole else EXIT_FAILED)
 
 
 @main.command("filed")

@@ -7,6 +7,7 @@ SimulatorError
 ├── UnknownDeviceError   no device folder of that name
 ├── ShapeError           a device has no sample a message could be shaped from
 ├── LedgerError          a ledger cannot be read or written
+├── FleetError           a fleet of gateways could not be set up
 └── DemoError            the demonstration could not be started
 """
 
@@ -44,6 +45,10 @@ class ShapeError(SimulatorError):
 
 class LedgerError(SimulatorError):
     code = "ledger"
+
+
+class FleetError(SimulatorError):
+    code = "fleet"
 
 
 class DemoError(SimulatorError):

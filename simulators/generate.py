@@ -5,7 +5,7 @@ The same device, shapes and seed give the same transmissions. Within one generat
 
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -51,7 +51,16 @@ class Transmission:
 class Generator:
     """``per_specimen`` consecutive transmissions of one shape speak of the same specimens."""
 
-    def __init__(self, device: str, shapes: Sequence[Shape], seed: int, per_specimen: int = 1) -> None:
+    def __init__(
+        self,
+        device: str,
+        shapes: Sequence[Shape],
+        seed: int,
+        per_specimen: int = 1,
+        clock: Callable[[], datetime] | None = None,
+    ) -> None:
+        """``clock``: what a header says as its message's time; without one a made-up time, like every other."""
+        self._clock = clock
         self._device, self._shapes, self._seed, self._per_specimen = device, shapes, seed, per_specimen
         self._ids: dict[tuple[int, str], str] = {}
         self._used: set[str] = set()
@@ -143,6 +152,8 @@ class Generator:
                 fields[position] = _swap(text, [s.id for s in shape.specimens], ids)
             elif kind == "P" and position in (2, 3, 4):
                 fields[position] = _swap(text, [s.patient for s in shape.specimens], patients)
+            elif self._clock is not None and (index, position) == (0, 13):
+                fields[position] = STAMP.sub(f"{self._clock():%Y%m%d%H%M%S}", text)
             elif position > 0:
                 fields[position] = STAMP.sub(lambda found: _shifted(found[0], shift), text)
         if kind == "P" and self._device == NAMED_DEVICE and number % 3 == 0 and len(fields) > 2:

@@ -110,6 +110,11 @@ class Broker:
         return f"{'mqtts' if self.tls else 'mqtt'}://{HOST}:{self.port}"
 
     @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def log(self) -> str:
         return self._log.read_text(encoding="utf-8") if self._log.exists() else ""
 

@@ -34,6 +34,7 @@ def shipped_files_are_there() -> None:
     package = installed("edge_agent")
     assert "site-packages" in package.parts, "this is not the installed wheel"
     assert load(package / "_config" / "edge-agent.toml").agent.gateway == "gw-01"
+    assert (package / "_config" / "asyncapi.yaml").read_text(encoding="utf-8").count("x-not-yet: true") > 1
     for name in sdk.SHIPPED:
         device = sdk.load(name)
         assert device.profile.revision >= 1

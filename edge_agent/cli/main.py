@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 import click
 
-from edge_agent.cli import ask, decide, device, hl7, production, profile, reload, run, service
+from edge_agent.cli import ask, asyncapi, decide, device, hl7, production, profile, reload, run, service
 from edge_agent.errors import AgentError, ConfigurationError
 from edge_agent.version import __version__
 
@@ -60,6 +60,7 @@ COMMANDS = (
     production.production,
     hl7.hl7,
     service.service,
+    asyncapi.asyncapi,
 )
 
 for command in COMMANDS:

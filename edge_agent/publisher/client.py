@@ -24,7 +24,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from edge_agent.publisher import tls
 from edge_agent.publisher.events import Cause, Connected, Ended, Event, PubackCame, Received, Subscribed
 from edge_agent.publisher.options import Broker, MqttOptions, Version
-from edge_agent.publisher.properties import new_properties
+from edge_agent.publisher.properties import JSON_TYPE, new_properties
 from edge_agent.publisher.reason_codes import admit_every_refusal
 from edge_agent.publisher.verdicts import reason
 
@@ -141,7 +141,8 @@ class Connection:
             return None
         made = new_properties(PacketTypes.WILLMESSAGE)
         made.WillDelayInterval = self._options.will_delay_s
-        made.ContentType = "application/json"
+        made.ContentType = JSON_TYPE
+        made.PayloadFormatIndicator = 1
         return made
 
     def _serve(self) -> None:

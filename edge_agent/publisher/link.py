@@ -27,7 +27,7 @@ from edge_agent.publisher.events import Cause, Connected, Ended, Event, PubackCa
 from edge_agent.publisher.options import Broker, Confirm, MqttOptions
 from edge_agent.publisher.poison import Suspicion
 from edge_agent.publisher.proof import Proof, Proven
-from edge_agent.publisher.properties import json_properties, packet_size
+from edge_agent.publisher.properties import json_properties, packet_size, text_properties
 from edge_agent.publisher.topics import HEALTH_EXPIRY_S, Topics
 from edge_agent.publisher.verdicts import TAKEOVER, Puback, on_puback, reason
 
@@ -48,6 +48,7 @@ class _Note:
     payload: bytes
     retain: bool
     expiry_s: int = 0
+    is_json: bool = True
 
 
 class Link:
@@ -345,7 +346,7 @@ class Link:
     def _ask(self) -> None:
         nonce = self.proof.ask()
         if nonce is not None:
-            self._notes[self.topics.echo] = _Note(nonce, retain=False)
+            self._notes[self.topics.echo] = _Note(nonce, retain=False, is_json=False)
         self._judge_proof()
 
     def _judge_proof(self) -> None:
@@ -360,7 +361,7 @@ class Link:
             topic = next(iter(self._notes))
             note = self._notes.pop(topic)
             assert self._connection is not None
-            properties = json_properties(note.expiry_s)
+            properties = json_properties(note.expiry_s) if note.is_json else text_properties()
             if self.maximum_packet is not None and packet_size(topic, note.payload, properties) > self.maximum_packet:
                 _log.warning("A message of the gateway about itself exceeds the broker's packet size: %s.", topic)
                 continue

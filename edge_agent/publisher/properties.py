@@ -4,6 +4,8 @@ Binary CloudEvents: the payload is the untouched HL7 text, the attributes are us
 Brokers log properties, so none of them says anything of a patient: ids here are message ids.
 """
 
+from dataclasses import dataclass
+
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
@@ -13,6 +15,36 @@ from edge_agent.times import rfc3339
 
 HL7_TYPE = "application/hl7-v2; charset=utf-8"
 JSON_TYPE = "application/json"
+TEXT_TYPE = "text/plain"
+
+
+@dataclass(frozen=True, slots=True)
+class UserProperty:
+    """One line of the contract: a user property of a result. ``pattern`` matches the whole value."""
+
+    name: str
+    pattern: str
+    note: str
+    always: bool = True
+    words: tuple[str, ...] = ()  # instead of a pattern: the only values there are
+    not_yet: bool = False  # in the design, written by nothing so far
+
+
+REPLAYS = ("original", "retry", "analyser", "operator")
+_MESSAGE_ID = "^[0-9A-Z]{8}-[0-9]{11}$"
+
+RESULT_USER_PROPERTIES: tuple[UserProperty, ...] = (
+    UserProperty("specversion", "^1\\.0$", "CloudEvents"),
+    UserProperty("id", _MESSAGE_ID, "MSH-10: eight characters of the store, then its count"),
+    UserProperty("source", "^/edge-agent/[a-z0-9-]+/[a-z0-9-]+/[a-z0-9-]+$", "site, gateway and analyser"),
+    UserProperty("type", "^org\\.edge-agent\\.hl7\\.(oul\\.r22|oru\\.r01)\\.v1$", "which HL7 message it is"),
+    UserProperty("time", "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z$", "when the message was made"),
+    UserProperty("sequence", "^[0-9]+$", "without gaps per store and analyser, from 1"),
+    UserProperty("replay", "", "what made this publication happen", words=REPLAYS),
+    UserProperty("digest", "^[0-9a-f]{64}$", "SHA-256 of the payload"),
+    UserProperty("replaces", _MESSAGE_ID, "the message this one takes the place of", always=False, not_yet=True),
+    UserProperty("repeat-of", _MESSAGE_ID, "the message with equal content, sent long before", always=False),
+)
 
 
 def new_properties(packet: int) -> Properties:
@@ -49,6 +81,13 @@ def json_properties(expiry_s: int = 0) -> Properties:
     made.PayloadFormatIndicator = 1
     if expiry_s:
         made.MessageExpiryInterval = expiry_s
+    return made
+
+
+def text_properties() -> Properties:
+    made = new_properties(PacketTypes.PUBLISH)
+    made.ContentType = TEXT_TYPE
+    made.PayloadFormatIndicator = 1
     return made
 
 

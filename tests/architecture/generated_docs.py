@@ -6,6 +6,8 @@ from pathlib import Path
 
 from drivers.sdk import SHIPPED, load
 from edge_agent import outcomes, states
+from edge_agent.asyncapi import document
+from edge_agent.asyncapi_yaml import to_yaml
 from edge_agent.codes import CODES, Code
 from edge_agent.metrics.table import TABLE
 
@@ -120,11 +122,16 @@ def metrics() -> str:
     return "\n".join([*head, *rows]) + "\n"
 
 
+def asyncapi() -> str:
+    return "# Made from the tables of the code by `make docs`.\n" + to_yaml(document())
+
+
 PAGES: Mapping[str, Callable[[], str]] = {
     "codes.md": codes,
     "devices.md": devices,
     "metrics.md": metrics,
     "states.md": state_tables,
+    "../config/asyncapi.yaml": asyncapi,
 }
 
 
