@@ -4,13 +4,15 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 SHELL  := /bin/bash
 
-.PHONY: help docs picture demo test check bench fleet fast-test install-tools verify-main wheel-smoke lock clean
+.PHONY: help docs picture demo test check bench fleet fast-test install-tools verify-main wheel-smoke lock clean deb deb-walk
 
 help:
 	@echo "make demo          a simulated lab on this machine: three analysers, the agent, a broker, a management system"
 	@echo "make test          install what the tests need, then lint, types, contracts and all tests"
 	@echo "make verify-main   the acceptance list, a line per item (about 15 minutes)"
 	@echo "make wheel-smoke   build the wheel, install it outside the checkout, run it"
+	@echo "make deb           build dist/ivd-edge-agent_VERSION_ARCHITECTURE.deb, for the Debian this runs on"
+	@echo "make deb-walk      from a bare Debian 12 to a filed result by that package alone, then upgrade and purge it (as root)"
 	@echo "make docs          write the pages that are made from tables; make picture: docs/demo.svg"
 	@echo "make bench         measure speed and size against their targets, write docs/benchmarks.md (about 8 minutes)"
 	@echo "make fleet         1,000 gateways on one broker, in figures (about 2 minutes); GATEWAYS=50 for a smaller one"
@@ -41,6 +43,13 @@ verify-main: install-tools
 
 wheel-smoke: $(VENV)/.dev
 	@bash tests/wheel-smoke.sh $(BIN)/python
+
+deb: $(VENV)/.dev
+	@bash config/debian/build.sh $(BIN)/python
+
+deb-walk: $(VENV)/.dev
+	@bash tests/install-tools.sh debootstrap
+	@$(BIN)/python tests/deb_package/walk.py $(BIN)/python
 
 lock: $(VENV)/.dev
 	@bash requirements/lock.sh $(BIN)/python

@@ -32,6 +32,15 @@ def new_seed() -> int:
     return secrets.randbelow(1_000_000)
 
 
+def clock_in(zone: str) -> Callable[[], datetime]:
+    """An analyser's clock that is right. Raises ``SimulatorError`` for a zone that is not there."""
+    try:
+        known = ZoneInfo(zone)
+    except (KeyError, ValueError, OSError):
+        raise SimulatorError(f"{zone!r} is not a time zone.", "Name one such as Asia/Seoul.") from None
+    return lambda: datetime.now(known)
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What to send. ``results``: end after so many observations. ``rate``: transmissions a second, 0: do not wait."""
@@ -48,10 +57,7 @@ class Plan:
     resend: bool = True
     give_up_s: float = 600.0  # without one acknowledged transmission
     devices: Path | None = None
-    timezone: str = "Asia/Seoul"  # of the analyser's clock: what a header says as its message's time
-
-    def clock(self) -> datetime:
-        return datetime.now(ZoneInfo(self.timezone))
+    clock: Callable[[], datetime] = field(default_factory=lambda: clock_in("Asia/Seoul"))  # its headers show it
 
 
 @dataclass(slots=True)

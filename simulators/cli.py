@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import click
 
-from simulators.analyser import Plan, SendReport, new_seed, send
+from simulators.analyser import Plan, SendReport, clock_in, new_seed, send
 from simulators.errors import SimulatorError
 from simulators.replay import replay
 from simulators.table import table
@@ -58,20 +58,20 @@ def send_command(
     as_json: bool,
 ) -> None:
     """Send made-up results as a device would. Exit 0 only when all of them were acknowledged."""
-    plan = Plan(
-        device,
-        count=count,
-        results=results,
-        rate=rate,
-        samples=samples,
-        per_specimen=per_specimen,
-        frame_size=int(frame_size) if frame_size else None,
-        timezone=timezone,
-        analyser=analyser,
-        resend=not no_resend,
-        seed=new_seed() if seed is None else seed,
-    )
     try:
+        plan = Plan(
+            device,
+            count=count,
+            results=results,
+            rate=rate,
+            samples=samples,
+            per_specimen=per_specimen,
+            frame_size=int(frame_size) if frame_size else None,
+            clock=clock_in(timezone),
+            analyser=analyser,
+            resend=not no_resend,
+            seed=new_seed() if seed is None else seed,
+        )
         with click.progressbar(length=count, label=device, file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
             report = send(plan, to, ledger=ledger, progress=lambda _: bar.update(1), trouble=_say)
     except SimulatorError as error:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What the tests need besides Python packages: Mosquitto, the module that makes venvs, systemd-analyze, and a compiler for
-# the benchmarks' slow disk. Installs only what is missing.
+# the benchmarks' slow disk; and programs named as arguments. Installs only what is missing.
 set -euo pipefail
 PATH="$PATH:/usr/sbin:/sbin"
 missing=()
@@ -8,6 +8,9 @@ command -v mosquitto >/dev/null || missing+=(mosquitto)
 "${PYTHON:-python3}" -c "import ensurepip" 2>/dev/null || missing+=(python3-venv)
 command -v systemd-analyze >/dev/null || missing+=(systemd)
 command -v gcc >/dev/null || missing+=(gcc libc6-dev)
+for program in "$@"; do
+    command -v "$program" >/dev/null || missing+=("$program")
+done
 [ ${#missing[@]} -eq 0 ] && exit 0
 if [ "$(id -u)" -ne 0 ]; then
     echo "The tests need: ${missing[*]}. Install them as root: apt-get install ${missing[*]}" >&2

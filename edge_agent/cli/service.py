@@ -1,14 +1,16 @@
-"""Commands about the service of this system: service install, remove, show."""
+"""Commands about the service of this system: service install, remove, show, unfiled."""
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
-from edge_agent.cli.options import json_option
+from edge_agent.cli.options import data_dir, json_option, reading
 from edge_agent.service.install import BOOTED, Installer
 from edge_agent.service.unit import Places, unit_text
+from edge_agent.store.unfiled import count_unfiled
 
 _root = click.option(
     "--root",
@@ -59,6 +61,27 @@ def show(root: Path | None, python: Path, as_json: bool) -> None:
         click.echo(unit_text(python.absolute()), nl=False)
 
 
+@service.command()
+@click.option(
+    "--data-dir",
+    "named",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Another directory than the configuration's.",
+    metavar="DIR",
+)
+@reading
+def unfiled(config_: Path | None, as_json: bool, named: Path | None) -> None:
+    """Say what a stopped agent's data directory holds that nobody has confirmed. Exit 1 when there is something."""
+    folder = named or data_dir(config_)
+    left = count_unfiled(folder)
+    if as_json:
+        click.echo(json.dumps({"data": str(folder), **asdict(left)}, ensure_ascii=False, indent=2))
+    else:
+        click.echo(f"{left.words()[:1].upper()}{left.words()[1:]} in {folder}.")
+    if left:
+        raise SystemExit(1)
+
+
 def _installer(root: Path | None, python: Path) -> Installer:
     return Installer(_places(root), python.absolute(), alien=root is not None)
 
@@ -68,11 +91,12 @@ def _places(root: Path | None) -> Places:
 
 
 def _facts(places: Places, python: Path) -> dict[str, str | bool]:
-    installed = places.unit.exists()
+    unit = places.unit if places.unit.exists() or not places.packaged.exists() else places.packaged
+    installed = unit.exists()
     return {
-        "unit": str(places.unit),
+        "unit": str(unit),
         "installed": installed,
-        "up_to_date": installed and places.unit.read_text(encoding="utf-8") == unit_text(python),
+        "up_to_date": installed and unit.read_text(encoding="utf-8") == unit_text(python),
         "modules": str(places.modules),
         "config": str(places.config),
         "data": str(places.data),

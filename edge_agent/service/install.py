@@ -2,7 +2,8 @@
 
 Promised: each step is said in one sentence and may be done again; a configuration that is there is never written, and
 neither it nor the data directory nor the user they belong to is ever removed. Under another root only files are written
-and no command runs. Not promised: that the service runs afterwards; a person writes the configuration and starts it.
+and no command runs. Where a package of the system brought the unit, only user and configuration are made: the rest is
+the package's. Not promised: that the service runs afterwards; a person writes the configuration and starts it.
 """
 
 import os
@@ -33,18 +34,29 @@ class Installer:
         self._refuse_hidden()
         if not self._alien:
             yield _make_user()
-        yield _write(self._places.unit, unit_text(self._python))
-        yield _write(self._places.modules, modules_text())
+        packaged = self._places.packaged.exists()
+        if packaged:
+            yield f"{self._places.packaged} is a package's and stays as it is."
+        else:
+            yield _write(self._places.unit, unit_text(self._python))
+            yield _write(self._places.modules, modules_text())
         if self._places.config.exists():
             yield f"{self._places.config} is there and stays as it is."
         else:
             yield _write(self._places.config, config_text())
-        yield from self._manager(("daemon-reload",), ("enable", NAME))
+        if not packaged:
+            yield from self._manager(("daemon-reload",), ("enable", NAME))
         yield f"Next: edit {self._places.config}, `edge-agent check`, then `systemctl start {NAME}`."
 
     def remove(self) -> Iterator[str]:
         """Sentences, each after its step was done."""
         self._may_go_on()
+        if self._places.packaged.exists() and not self._places.unit.exists():
+            raise AgentError(
+                "A package of the system has made this service.",
+                code="service-package",
+                action="Remove it with `apt-get remove ivd-edge-agent`; configuration and data stay.",
+            )
         if self._places.unit.exists():
             yield from self._manager(("disable", "--now", NAME))
         yield _delete(self._places.unit)

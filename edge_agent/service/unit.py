@@ -42,6 +42,11 @@ class Places:
         return self.root / "etc/systemd/system/edge-agent.service"
 
     @property
+    def packaged(self) -> Path:
+        """The unit where a package of the system has made the service."""
+        return self.root / "usr/lib/systemd/system/edge-agent.service"
+
+    @property
     def modules(self) -> Path:
         return self.root / "etc/modules-load.d/edge-agent.conf"
 

@@ -4,16 +4,17 @@ import json
 import socket
 import threading
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from simulators.analyser import Plan, send
+from simulators.analyser import Plan, clock_in, send
 from simulators.analyser_ledger import read
 from simulators.cli import main
 from simulators.demo_lab import free_port
-from simulators.errors import LineError, ShapeError, UnknownDeviceError
+from simulators.errors import LineError, ShapeError, SimulatorError, UnknownDeviceError
 from simulators.lis01_sender import Timers
 from simulators.replay import turns
 
@@ -64,12 +65,28 @@ def test_short_frames_hold_240_characters_and_join_to_the_same_message(host, dev
     assert text_of(host.frames) == text_of([whole])
 
 
+def at_noon() -> datetime:
+    return datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+
+
 def test_the_same_seed_sends_the_same_bytes_and_another_seed_others(host, devices) -> None:
     for seed in (5, 5, 6):
-        send(Plan("bench", seed=seed, count=3, devices=devices), host.url, timers=QUICK)
+        send(Plan("bench", seed=seed, count=3, devices=devices, clock=at_noon), host.url, timers=QUICK)
     first, second, third = host.frames[:15], host.frames[15:30], host.frames[30:]
     assert first == second
     assert first != third
+
+
+def test_a_header_shows_the_time_of_the_analysers_clock_and_the_results_times_of_their_own(host, devices) -> None:
+    send(Plan("bench", seed=5, devices=devices, clock=at_noon), host.url, timers=QUICK)
+    header, *others = text_of(host.frames).split(b"\r")[:-1]
+    assert header.split(b"|")[13] == b"20260302120000"
+    assert not [record for record in others if b"20260302120000" in record]
+
+
+def test_a_time_zone_that_is_not_there_is_said() -> None:
+    with pytest.raises(SimulatorError, match="is not a time zone"):
+        clock_in("Asia/Seol")
 
 
 def test_specimens_are_unique_and_values_keep_comparator_and_decimals(host, devices) -> None:

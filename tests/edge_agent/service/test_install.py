@@ -14,7 +14,7 @@ from edge_agent.cli.main import main
 from edge_agent.errors import AgentError
 from edge_agent.service import install
 from edge_agent.service.install import Installer
-from edge_agent.service.unit import Places, unit_text
+from edge_agent.service.unit import Places, config_text, unit_text
 from edge_agent.settings_file import load
 
 PYTHON = Path("/opt/edge-agent/bin/python")
@@ -238,3 +238,54 @@ def test_show_as_json_says_where_everything_goes_and_whether_it_is_there(tmp_pat
     assert (after["installed"], after["up_to_date"]) == (True, True)
     wanted = {"unit": UNIT, "modules": MODULES, "config": CONFIG, "data": "var/lib/edge-agent"}
     assert {key: after[key] for key in wanted} == {key: str(tmp_path / name) for key, name in wanted.items()}
+
+
+# Where a package of the system made the service
+
+
+@pytest.fixture
+def packaged(system: System) -> System:
+    system.places.packaged.parent.mkdir(parents=True)
+    system.places.packaged.write_text(unit_text(PYTHON), encoding="utf-8")
+    return system
+
+
+def test_a_packages_unit_stays_and_only_user_and_configuration_are_made(packaged: System) -> None:
+    said = list(packaged.installer().install())
+    assert [line.split()[0] for line in packaged.asked()] == ["useradd"]
+    assert packaged.places.config.exists()
+    assert not packaged.places.unit.exists()
+    assert not packaged.places.modules.exists()
+    assert said[1] == f"{packaged.places.packaged} is a package's and stays as it is."
+
+
+def test_a_packages_service_is_not_removed_behind_its_back(packaged: System) -> None:
+    with pytest.raises(AgentError) as refused:
+        list(packaged.installer().remove())
+    assert refused.value.code == "service-package"
+    assert packaged.places.packaged.exists()
+    assert packaged.asked() == []
+
+
+def test_show_names_the_packages_unit(packaged: System) -> None:
+    shown = edge_agent("service", "show", "--json", "--root", packaged.places.root, "--python", PYTHON)
+    facts = json.loads(shown.stdout)
+    assert (facts["unit"], facts["installed"], facts["up_to_date"]) == (str(packaged.places.packaged), True, True)
+
+
+# What a stopped agent leaves
+
+
+def test_unfiled_names_the_directory_and_says_nothing_is_there(tmp_path: Path) -> None:
+    config = tmp_path / "edge-agent.toml"
+    config.write_text(
+        config_text().replace('# data_dir = "/var/lib/edge-agent"', 'data_dir = "data"'), encoding="utf-8"
+    )
+    done = edge_agent("service", "unfiled", "--config", config)
+    assert (done.exit_code, done.stdout) == (0, f"Nothing in {tmp_path / 'data'}.\n")
+    facts = json.loads(edge_agent("service", "unfiled", "--config", config, "--json").stdout)
+    assert facts == {"data": str(tmp_path / "data"), "messages": 0, "results": 0, "unread": 0, "interrupted": 0}
+
+
+def test_of_a_configuration_that_cannot_be_read_nothing_is_said(tmp_path: Path) -> None:
+    assert edge_agent("service", "unfiled", "--config", tmp_path / "none.toml").exit_code == 78
