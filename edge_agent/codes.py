@@ -329,7 +329,8 @@ _TABLE = (
         "Another client connected to the broker with this gateway's id.",
         "Give every gateway its own id.",
     ),
-    Code("certificate", E, "The certificate {file} {what}.", "Renew it."),
+    Code("certificate-soon", W, "The certificate {file} {what}.", "Renew it: see docs/certificates.md."),
+    Code("certificate", E, "The certificate {file} {what}.", "Renew it now: see docs/certificates.md."),
     Code("weak-mode", W, "Delivery is not verifiable by the broker: {reason}", "Use MQTT 5 and confirm = application."),
     # Alarms: this machine
     Code(

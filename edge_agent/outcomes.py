@@ -82,6 +82,7 @@ ALARMS: Mapping[str, Outcome] = {
     "digest-mismatch": Outcome("The message stays unfiled and is sent again.", _HOUR),
     "session-taken": Outcome("They wait here while the other has the connection.", "When this gateway holds it again."),
     "configuration": Outcome("Nothing: the agent runs by the last one it loaded.", "When a correct file was loaded."),
+    "certificate-soon": Outcome(_NOTHING, "When the renewed file is in place."),
     "certificate": Outcome(
         "They go out until the end of the certificate; then they wait here.", "When the renewed file is in place."
     ),

@@ -1,6 +1,7 @@
 """What can be known to be wrong before anything is opened: profiles, ports, certificates, all mistakes at once.
 
-`check` prints it, `run` starts with it. Touches no port and not the store.
+`check` prints it, `run` starts with it. Touches no port and not the store. What a broker will say about our certificate
+is for `check` alone: the agent starts with an expired one, since storing must go on.
 """
 
 import os
@@ -13,9 +14,11 @@ from urllib.parse import urlsplit
 
 from drivers.errors import ProfileError
 from drivers.sdk import Device, load
+from edge_agent.certificate_file import Certificate, UnreadableCertificateError, certificates
 from edge_agent.clock import SystemClock
 from edge_agent.control import socket_path
 from edge_agent.errors import ConfigurationError, Problem
+from edge_agent.monitor.certificates import SOON, what
 from edge_agent.mqtt_options import mqtt_options
 from edge_agent.publisher.options import BrokerUrlError, broker
 from edge_agent.publisher.tls import CertificateFileError, context
@@ -42,6 +45,10 @@ class Preflight:
     def run(self) -> None:
         """Raises ConfigurationError naming every mistake."""
         self.look()
+        self.refuse()
+
+    def refuse(self) -> None:
+        """Raises ConfigurationError if there is a mistake."""
         if self.problems:
             raise ConfigurationError(sorted(self.problems, key=lambda p: p.line))
 
@@ -119,6 +126,13 @@ class Preflight:
             key = "ca_file" if mqtt.ca_file and error.file == str(resolve(self._path, mqtt.ca_file)) else "cert_file"
             self._note(f"mqtt.{key}", f"mqtt.{key}", str(error))
 
+    def ended_certificate(self) -> None:
+        """Not part of `look`: see above."""
+        own, now = own_certificate(self._path, self._settings), SystemClock().now()
+        if own is not None and own.not_after <= now:
+            text = f"{what(own.not_after, own.not_after - now)}: the broker will refuse it. Renew it"
+            self._note("mqtt.cert_file", "mqtt.cert_file", text)
+
     def _note(self, dotted: str, key: str, text: str) -> None:
         self.problems.append(Problem(self._path, self._lines.line(dotted), key, text))
 
@@ -156,9 +170,42 @@ def devices(path: Path, settings: Settings) -> dict[str, Device]:
 
 
 def examine(path: Path, settings: Settings) -> list[str]:
-    """Facts about a correct configuration, a line each. Raises ConfigurationError."""
-    found = devices(path, settings)
-    return list(_facts(settings, found))
+    """Facts and warnings about a correct configuration, a line each. Raises ConfigurationError.
+
+    Also where our certificate has ended, with which `run` does start.
+    """
+    preflight = Preflight(path, settings)
+    preflight.look()
+    preflight.ended_certificate()
+    preflight.refuse()
+    return [*_facts(settings, preflight.devices), *_warnings(path, settings)]
+
+
+def own_certificate(path: Path, settings: Settings) -> Certificate | None:
+    """What is in ``cert_file``; None without one, or where it cannot be read, which `Preflight` has said."""
+    name = settings.mqtt.cert_file
+    try:
+        return certificates(resolve(path, name).read_text(encoding="ascii"))[0] if name else None
+    except (OSError, UnicodeError, UnreadableCertificateError):
+        return None
+
+
+def _warnings(path: Path, settings: Settings) -> Iterator[str]:
+    """What may be meant so, and most often is not."""
+    own, now, gateway = own_certificate(path, settings), SystemClock().now(), settings.agent.gateway
+    if own is None:
+        return
+    if own.name != gateway:
+        yield (
+            f'warning: mqtt.cert_file is for "{own.name}", the gateway is "{gateway}": a broker that takes the user '
+            "from the certificate refuses every topic of this gateway"
+        )
+    if not own.for_clients:
+        yield "warning: mqtt.cert_file is not one for a client (extended key usage); the broker will refuse it"
+    if own.not_before > now:
+        yield f"warning: mqtt.cert_file is not valid before {own.not_before:%Y-%m-%d} (check the clock)"
+    if own.not_after - now <= SOON:
+        yield f"warning: mqtt.cert_file {what(own.not_after, own.not_after - now)}"
 
 
 def _facts(settings: Settings, found: dict[str, Device]) -> Iterator[str]:

@@ -24,6 +24,7 @@ from support_free_port import free_port
 
 MOSQUITTO = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
 HOST = "127.0.0.1"
+SHIPPED = Path(__file__).parents[1] / "config" / "mosquitto"
 
 
 @dataclass
@@ -51,22 +52,37 @@ class Authority:
         self.file = self.folder / f"{self.name}.pem"
         self.file.write_bytes(self.certificate.public_bytes(serialization.Encoding.PEM))
 
-    def issue(self, name: str, *, host: str = HOST, expired: bool = False) -> tuple[Path, Path]:
-        """(certificate, key) files with CN ``name``, valid for ``host``."""
+    def issue(
+        self,
+        name: str,
+        *,
+        host: str = HOST,
+        expired: bool = False,
+        early: bool = False,
+        use: x509.ObjectIdentifier | None = None,
+        self_signed: bool = False,
+    ) -> tuple[Path, Path]:
+        """(certificate, key) files with CN ``name``, valid for ``host``.
+
+        ``early``: valid from tomorrow; ``use``: its only extended key usage.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
-        start, end = (_ago(days=2), _ago(days=1)) if expired else (_ago(days=1), _ago(days=-90))
-        certificate = (
+        start, end = (_ago(days=2), _ago(days=1)) if expired else (_ago(days=-1 if early else 1), _ago(days=-90))
+        builder = (
             x509.CertificateBuilder()
             .subject_name(_name(name))
-            .issuer_name(self.certificate.subject)
+            .issuer_name(_name(name) if self_signed else self.certificate.subject)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(start)
             .not_valid_after(end)
             .add_extension(x509.SubjectAlternativeName([_alternative(host)]), critical=False)
-            .sign(self.key, hashes.SHA256())
         )
-        cert_file, key_file = self.folder / f"{name}-{self.name}.pem", self.folder / f"{name}-{self.name}.key"
+        if use is not None:
+            builder = builder.add_extension(x509.ExtendedKeyUsage([use]), critical=False)
+        certificate = builder.sign(key if self_signed else self.key, hashes.SHA256())
+        stem = f"{name.replace('/', '%')}-{self.name}"
+        cert_file, key_file = self.folder / f"{stem}.pem", self.folder / f"{stem}.key"
         cert_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
         key_file.write_bytes(
             key.private_bytes(
@@ -74,6 +90,20 @@ class Authority:
             )
         )
         return cert_file, key_file
+
+    def revoke(self, *cert_files: Path, expired: bool = False) -> bytes:
+        """A revocation list, PEM."""
+        builder = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(self.certificate.subject)
+            .last_update(_ago(days=2))
+            .next_update(_ago(days=1 if expired else -30))
+        )
+        for file in cert_files:
+            serial = x509.load_pem_x509_certificate(file.read_bytes()).serial_number
+            revoked = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(_ago(days=1)).build()
+            builder = builder.add_revoked_certificate(revoked)
+        return builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
 class Broker:
@@ -192,6 +222,25 @@ def running(broker: Broker) -> Iterator[Broker]:
         yield broker
     finally:
         broker.kill()
+
+
+def shipped_broker(folder: Path, authority: Authority, more: str = "") -> Broker:
+    """The configuration and access list of config/mosquitto but for port and paths, and ``more`` rules."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = authority.issue("broker")
+    acl = folder / "shipped-acl"
+    acl.write_text((SHIPPED / "acl").read_text(encoding="utf-8") + more, encoding="utf-8")
+    text = (SHIPPED / "mosquitto.conf").read_text(encoding="utf-8")
+    for shipped, here in {
+        "listener 8883": f"user root\nlog_dest stderr\nlog_type all\nlistener {{port}} {HOST}",
+        "/etc/mosquitto/edge/ca.pem": str(authority.file),
+        "/etc/mosquitto/edge/broker.pem": str(files[0]),
+        "/etc/mosquitto/edge/broker.key": str(files[1]),
+        "/etc/mosquitto/edge/acl": str(acl),
+    }.items():
+        assert text.count(shipped) == 1, shipped
+        text = text.replace(shipped, here)
+    return Broker(folder, config=text, tls=(authority.file, files))
 
 
 def client_context(authority: Path) -> ssl.SSLContext:

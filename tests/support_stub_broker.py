@@ -6,6 +6,7 @@ Speaks just enough MQTT 5 (OASIS MQTT 5.0 §2, §3), written from the standard; 
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 HOST = "127.0.0.1"
@@ -31,13 +32,14 @@ class StubBroker:
     decide: Decide = field(default=lambda _p: 0)
     echo: bool = True
     refuse: int = 0  # reason code of CONNACK
+    listen: int = 0  # port; 0 = any
     published: list[Published] = field(default_factory=list)
     connections: int = 0
     connects: list[bytes] = field(default_factory=list)
     acknowledged: list[int] = field(default_factory=list)  # packet ids of PUBACKs from the gateway
 
     def start(self) -> "StubBroker":
-        self._listener = socket.create_server((HOST, 0))
+        self._listener = socket.create_server((HOST, self.listen))
         self.port: int = self._listener.getsockname()[1]
         self._open: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
@@ -48,8 +50,12 @@ class StubBroker:
         return f"mqtt://{HOST}:{self.port}"
 
     def stop(self) -> None:
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # wakes accept, which would keep the port
         self._listener.close()
         for sock in self._open:
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
             sock.close()
 
     def send(self, packet: bytes) -> None:

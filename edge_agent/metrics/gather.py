@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from edge_agent.certificate_file import UnreadableCertificateError, certificates
 from edge_agent.histogram import Histogram
 from edge_agent.link import Link
-from edge_agent.monitor.certificates import UnreadableCertificateError, not_after
 from edge_agent.questions import Questions
 from edge_agent.states import ItemState
 from edge_agent.store.errors import StoreError
@@ -98,7 +98,7 @@ def _delivery(of: Questions, cert_file: Path | None) -> Iterator[Sample]:
 
 def _end(cert_file: Path | None) -> datetime | None:
     try:
-        return None if cert_file is None else not_after(cert_file.read_text(encoding="ascii"))
+        return None if cert_file is None else certificates(cert_file.read_text(encoding="ascii"))[0].not_after
     except (OSError, UnicodeError, UnreadableCertificateError):
         return None
 

@@ -1,71 +1,70 @@
-"""When our own certificate ends: an alarm a month before, and another sentence once it has.
+"""When a certificate of ours ends: a warning 30 and 14 days before, an error 7 days and 1 day before and after its end.
 
-Reads the one date it needs out of the DER encoding (RFC 5280 §4.1: Certificate, TBSCertificate, Validity), since the
-standard library tells it only for a peer's certificate. Concludes nothing from a file it cannot read: TLS will say so.
+Each of these steps is a line in the log; between them only the alarm's text follows the days. The authorities in
+``ca_file`` count too: when the last of them ends, no broker can be trusted any more. Concludes nothing from a file it
+cannot read: TLS will say so. What is in a certificate is read by `edge_agent.certificate_file`.
 """
 
-import ssl
-from datetime import UTC, datetime, timedelta
+import logging
+from datetime import datetime, timedelta
 from pathlib import Path
 
+from edge_agent.certificate_file import Certificate, UnreadableCertificateError, certificates
 from edge_agent.clock import Clock
 from edge_agent.monitor.alarms import Alarms
 
+_log = logging.getLogger(__name__)
+
 SOON = timedelta(days=30)
-_VERSION, _UTC_TIME = 0xA0, 0x17
+_STEPS = (timedelta(0), timedelta(days=1), timedelta(days=7), timedelta(days=14), SOON)
+_URGENT = timedelta(days=7)
 
 
-class UnreadableCertificateError(ValueError):
-    """Not a PEM certificate with a validity."""
+class Expiry:
+    """``look`` is cheap: call it at the start and now and then, and when other files are used."""
+
+    def __init__(self, clock: Clock, alarms: Alarms) -> None:
+        self._clock = clock
+        self._alarms = alarms
+        self._step: timedelta | None = None
+
+    def look(self, cert_file: str, ca_file: str) -> None:
+        """Raise or clear the alarm for the file that ends first; "" stands for a file that is not used."""
+        ends = [(found[0].not_after, cert_file)] if (found := _read(cert_file)) else []
+        ends += [(max(c.not_after for c in found), ca_file)] if (found := _read(ca_file)) else []
+        if not ends:
+            if not (cert_file or ca_file):
+                self._clear()
+            return
+        end, file = min(ends)
+        left = end - self._clock.now()
+        step = next((s for s in _STEPS if left <= s), None)
+        if step is None:
+            self._clear()
+        else:
+            self._raise("certificate" if left <= _URGENT else "certificate-soon", step, file, what(end, left))
+        self._step = step
+
+    def _raise(self, code: str, step: timedelta, file: str, text: str) -> None:
+        for other in {"certificate", "certificate-soon"} - {code}:
+            self._alarms.clear(other)
+        known = self._alarms.is_up(code)
+        self._alarms.raise_(code, file=file, what=text)
+        if known and step != self._step:
+            _log.warning("The certificate %s %s. (%s)", file, text, code)
+
+    def _clear(self) -> None:
+        self._alarms.clear("certificate")
+        self._alarms.clear("certificate-soon")
 
 
-def watch(cert_file: str, clock: Clock, alarms: Alarms) -> None:
-    """Raise or clear the alarm for ``cert_file``. Cheap: call it at the start and now and then."""
+def what(end: datetime, left: timedelta) -> str:
+    """A clause about a certificate that ends at ``end``, in ``left``."""
+    return f"ends on {end:%Y-%m-%d}, in {left.days} days" if left > timedelta(0) else f"ended on {end:%Y-%m-%d}"
+
+
+def _read(file: str) -> list[Certificate]:
     try:
-        end = not_after(Path(cert_file).read_text(encoding="ascii"))
+        return certificates(Path(file).read_text(encoding="ascii")) if file else []
     except (OSError, UnicodeError, UnreadableCertificateError):
-        return
-    left = end - clock.now()
-    if left > SOON:
-        alarms.clear("certificate")
-    elif left > timedelta(0):
-        alarms.raise_("certificate", file=cert_file, what=f"ends on {end:%Y-%m-%d}, in {left.days} days")
-    else:
-        alarms.raise_("certificate", file=cert_file, what=f"ended on {end:%Y-%m-%d}")
-
-
-def not_after(pem: str) -> datetime:
-    """The last moment of the first certificate in ``pem``. Raises UnreadableCertificateError."""
-    start, end = pem.find(ssl.PEM_HEADER), pem.find(ssl.PEM_FOOTER)
-    try:
-        der = ssl.PEM_cert_to_DER_cert(pem[start : end + len(ssl.PEM_FOOTER)])
-        fields = _parts(_parts(_parts(der)[0][1])[0][1])
-        skipped = 1 if fields[0][0] == _VERSION else 0
-        kind, text = _parts(fields[skipped + 3][1])[1]  # after serial number, signature and issuer
-        return _time(kind, text.decode("ascii"))
-    except (ValueError, IndexError):
-        raise UnreadableCertificateError("This is not a PEM certificate.") from None
-
-
-def _parts(der: bytes) -> list[tuple[int, bytes]]:
-    """The (tag, content) pairs that follow one another in ``der`` (X.690 §8.1)."""
-    found, at = [], 0
-    while at < len(der):
-        tag, size = der[at], der[at + 1]
-        at += 2
-        if size & 0x80:
-            count = size & 0x7F
-            size = int.from_bytes(der[at : at + count], "big")
-            at += count
-        if at + size > len(der):
-            raise ValueError("cut short")
-        found.append((tag, der[at : at + size]))
-        at += size
-    return found
-
-
-def _time(kind: int, text: str) -> datetime:
-    """UTCTime has two digits for the year: 50 to 99 are of the last century (RFC 5280 §4.1.2.5.1)."""
-    if kind == _UTC_TIME:
-        text = ("19" if text[:2] >= "50" else "20") + text
-    return datetime.strptime(text, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC)
+        return []

@@ -16,8 +16,8 @@ from datetime import datetime
 from random import Random
 
 from edge_agent.clock import Clock
-from edge_agent.monitor import certificates
 from edge_agent.monitor.alarms import Alarms
+from edge_agent.monitor.certificates import Expiry
 from edge_agent.monitor.presence import Presence
 from edge_agent.publisher import answers
 from edge_agent.publisher.delivery import Delivery
@@ -92,6 +92,7 @@ class Publisher:
         proof = Proof(clock, rng, proof_timeout_s)
         self._link = Link(options, presence, alarms, self._suspicion, proof, clock, rng, self._post, self._wake)
         self._troubles = Troubles(alarms, clock)
+        self._expiry = Expiry(clock, alarms)
         self._gate, self._delivery = self._begin()
         presence.on_fact = self._link.fact
 
@@ -197,9 +198,7 @@ class Publisher:
             self._alarms.raise_("weak-mode", reason=weakness)
         else:
             self._alarms.clear("weak-mode")
-        if not self._options.cert_file:
-            self._alarms.clear("certificate")
-        self._look_at_certificate()
+        self._expiry.look(self._options.cert_file, self._options.ca_file)
 
     async def _restore(self) -> None:
         while not self._stopping:
@@ -349,12 +348,8 @@ class Publisher:
         if self._clock.monotonic() - self._reviewed < REVIEW_S:
             return
         self._reviewed = self._clock.monotonic()
-        self._look_at_certificate()
+        self._expiry.look(self._options.cert_file, self._options.ca_file)
         await self._delivery.review()
-
-    def _look_at_certificate(self) -> None:
-        if self._options.cert_file:
-            certificates.watch(self._options.cert_file, self._clock, self._alarms)
 
     async def _goodbye(self) -> None:
         """Say offline, and hear that it was heard; what comes meanwhile is still taken."""

@@ -1,24 +1,33 @@
 """TLS to the broker, and what its failures mean in plain words.
 
-TLS 1.3 and nothing older, the broker's certificate checked against the given authorities and its host name. Nothing
-of MQTT is sent before that check has passed.
+TLS 1.3 and nothing older, the broker's certificate checked against the given authorities and its host name, and
+against the revocation lists that lie in the same file. Nothing of MQTT is sent before that check has passed.
 """
 
 import ssl
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from edge_agent.publisher.options import MqttOptions
 
+_CRL = b"-----BEGIN X509 CRL-----"
+_NO_LIST = "ca_file has revocation lists, but none of the authority of the broker's certificate"
+
 # OpenSSL's X509_V_ERR numbers (openssl/x509_vfy.h).
 _VERIFY: Mapping[int, str] = {
+    3: _NO_LIST,
+    7: "the broker's certificate was altered: its signature is wrong",
     9: "the broker's certificate is not valid yet (check the clocks)",
     10: "the broker's certificate has expired",
+    11: "the revocation list in ca_file is not valid yet (check the clocks)",
+    12: "the revocation list in ca_file has expired: fetch a new one",
     18: "the broker's certificate is not from the certificate authority in ca_file",
     19: "the broker's certificate is not from the certificate authority in ca_file",
     20: "the broker's certificate is not from the certificate authority in ca_file",
     21: "the broker's certificate is not from the certificate authority in ca_file",
     23: "the broker's certificate was revoked",
+    26: "the broker's certificate is not one for a server (key usage)",
     62: "the broker's certificate is for another host name",
     64: "the broker's certificate is for another address",
 }
@@ -29,6 +38,8 @@ _ALERTS: Mapping[str, str] = {
     "CERTIFICATE_EXPIRED": "the broker says that our certificate has expired",
     "CERTIFICATE_REVOKED": "the broker says that our certificate was revoked",
     "UNKNOWN_CA": "the broker does not know the authority of our certificate",
+    "UNSUPPORTED_CERTIFICATE": "the broker says that our certificate is not one for a client (key usage)",
+    "CERTIFICATE_UNKNOWN": "the broker does not accept our certificate",
     "BAD_CERTIFICATE": "the broker does not accept our certificate",
     "PROTOCOL_VERSION": "the broker does not speak TLS 1.3",
     "HANDSHAKE_FAILURE": "the broker and this gateway found no common TLS settings",
@@ -78,6 +89,8 @@ def _load_authorities(made: ssl.SSLContext, file: str) -> None:
         return
     try:
         made.load_verify_locations(cafile=file)
+        if _CRL in Path(file).read_bytes():
+            made.verify_flags |= ssl.VerifyFlags.VERIFY_CRL_CHECK_LEAF
     except ssl.SSLError:
         raise CertificateFileError(file, "is not a PEM certificate") from None
     except OSError as error:

@@ -4,7 +4,7 @@ Documentation and the broker's access list are made from it. Nothing under ``up/
 no level ever carries anything of a patient.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -33,6 +33,7 @@ class TopicRow:
     reads_back: bool = False  # the gateway reads what it holds there itself: to clear it, or to notice a namesake
 
 
+ACK = "down/ack/{consumer}"
 _G, _C = Writer.GATEWAY, Writer.CENTRAL
 
 TOPICS: tuple[TopicRow, ...] = (
@@ -49,7 +50,7 @@ TOPICS: tuple[TopicRow, ...] = (
     TopicRow("up/manifest", _G, "JSON", note="hourly, for reconciliation"),
     TopicRow("up/event", _G, "JSON", note="audit facts without patient data"),
     TopicRow("up/command-reply/{name}", _G, "JSON"),
-    TopicRow("down/ack/{consumer}", _C, "HL7 ACK", note="closes messages of that consumer's routes"),
+    TopicRow(ACK, _C, "HL7 ACK", note="closes messages of that consumer's routes"),
     TopicRow("down/reconcile", _C, "JSON", False, _WEEK_S, "what the management system misses"),
     TopicRow("down/echo", Writer.BOTH, "nonce", note="proves a subscription"),
     TopicRow("down/order/{analyser}", _C, "HL7 OML^O33", note="acknowledged after it is stored; also order/any"),
@@ -123,9 +124,18 @@ class Topics:
         return tuple(self.root + _wildcard(row.pattern) for row in TOPICS if row.reads_back)
 
 
-def access_list(prefix: str, consumer: str = "ivd") -> str:
-    """A Mosquitto access list for every gateway (user name = gateway id), one management system, and monitoring."""
-    return "\n".join([*_gateway_rules(prefix), "", *_consumer_rules(prefix, consumer), "", *_noc_rules(prefix)]) + "\n"
+# The access list as shipped: the management system, and a system that gets control results alone.
+CONSUMERS: Mapping[str, Collection[Route]] = {"ivd": tuple(Route), "qc-system": (Route.QC,)}
+
+
+def access_list(prefix: str, consumers: Mapping[str, Collection[Route]] = CONSUMERS) -> str:
+    """A Mosquitto access list for every gateway (user name = gateway id), the consumers, and monitoring."""
+    parts = [
+        _gateway_rules(prefix),
+        *(_consumer_rules(prefix, name, routes) for name, routes in consumers.items()),
+        _noc_rules(prefix),
+    ]
+    return "\n\n".join("\n".join(rules) for rules in parts) + "\n"
 
 
 def _gateway_rules(prefix: str) -> Iterator[str]:
@@ -137,15 +147,24 @@ def _gateway_rules(prefix: str) -> Iterator[str]:
     yield f"pattern read {prefix}/{_wildcard(CENTRAL_STATE)}"
 
 
-def _consumer_rules(prefix: str, consumer: str) -> Iterator[str]:
-    yield f"# the management system {consumer!r}: reads what gateways say, writes answers and its own state"
+def _consumer_rules(prefix: str, consumer: str, routes: Collection[Route]) -> Iterator[str]:
+    everything = set(routes) == set(Route)
+    task = "reads all, writes answers" if everything else f"reads {', '.join(routes)} results, writes receipts"
+    yield f"# the management system {consumer!r}: {task} and its own state"
     yield f"user {consumer}"
     for row in TOPICS:
-        if row.writer is Writer.GATEWAY:
+        if row.writer is Writer.GATEWAY and (everything or row.retained or row.pattern in _part(routes)):
             yield f"topic read {prefix}/+/+/{_wildcard(row.pattern)}"
-        elif row.writer is Writer.CENTRAL:
-            yield f"topic write {prefix}/+/+/{_wildcard(row.pattern).replace('ack/+', f'ack/{consumer}')}"
+        elif row.pattern == ACK:
+            yield f"topic write {prefix}/+/+/{row.pattern.replace('{consumer}', consumer)}"
+        elif row.writer is Writer.CENTRAL and everything:
+            yield f"topic write {prefix}/+/+/{_wildcard(row.pattern)}"
     yield f"topic readwrite {prefix}/_central/{consumer}/+/state"
+    yield _no_gateway(prefix, consumer)
+
+
+def _part(routes: Collection[Route]) -> set[str]:
+    return {"up/manifest", *(f"up/{{analyser}}/{route}" for route in routes)}
 
 
 def _noc_rules(prefix: str) -> Iterator[str]:
@@ -154,6 +173,12 @@ def _noc_rules(prefix: str) -> Iterator[str]:
     for row in TOPICS:
         if row.retained:
             yield f"topic read {prefix}/+/+/{_wildcard(row.pattern)}"
+    yield _no_gateway(prefix, "noc")
+
+
+def _no_gateway(prefix: str, user: str) -> str:
+    """Patterns hold for every user: without this a system could send results as a gateway of its own name."""
+    return f"topic deny {prefix}/+/{user}/up/#"
 
 
 def _wildcard(pattern: str) -> str:

@@ -32,7 +32,7 @@ class DirectoryError(OpenError):
         super().__init__(
             f"The data directory cannot be used: {why}.",
             code="store-directory",
-            action="Check data_dir and who owns it; the agent needs to write there.",
+            action="Check data_dir, who owns it and its free space; the agent needs to write there.",
         )
 
 

@@ -2,10 +2,13 @@
 
 import socket
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import serialization
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from support_broker import Authority
 
 from edge_agent.errors import ConfigurationError
@@ -202,6 +205,48 @@ def test_certificates_are_looked_at_although_an_analyser_is_wrong(secured: Path)
     secured.write_text(secured.read_text().replace("sysmex_xn", "sysmex_xm"), encoding="utf-8")
     (secured.parent / "ca.pem").write_text("not a certificate", encoding="utf-8")
     assert [key for _, key, _ in mistakes(secured)] == ["mqtt.ca_file", "analyser.xn1.profile"]
+
+
+def renewed(secured: Path, name: str = "gw-01", **how: Any) -> list[str]:
+    """What `check` says with another certificate, its own lines alone."""
+    for new, place in zip(Authority(secured.parent, "new").issue(name, **how), ("gw-01.pem", "gw-01.key"), strict=True):
+        new.rename(secured.parent / place)
+    return [line for line in examine(secured, load(secured)) if "cert_file" in line]
+
+
+def test_an_expired_certificate_is_a_mistake_for_check_and_no_reason_not_to_start(secured: Path) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        renewed(secured, expired=True)
+    [problem] = caught.value.problems
+    assert (problem.line, problem.key) == (9, "mqtt.cert_file")
+    assert problem.text.startswith("ended on ")
+    assert problem.text.endswith(": the broker will refuse it. Renew it")
+    assert devices(secured, load(secured)), "run starts: what analysers send must be stored"
+
+
+def test_a_certificate_of_another_gateway_is_pointed_out(secured: Path) -> None:
+    assert renewed(secured) == []
+    assert renewed(secured, "gw-02") == [
+        'warning: mqtt.cert_file is for "gw-02", the gateway is "gw-01": a broker that takes the user from the '
+        "certificate refuses every topic of this gateway"
+    ]
+
+
+def test_a_certificate_of_a_server_and_one_of_tomorrow_are_pointed_out(secured: Path) -> None:
+    assert renewed(secured, use=ExtendedKeyUsageOID.SERVER_AUTH) == [
+        "warning: mqtt.cert_file is not one for a client (extended key usage); the broker will refuse it"
+    ]
+    [line] = renewed(secured, early=True)
+    assert line.startswith("warning: mqtt.cert_file is not valid before ")
+
+
+def test_a_certificate_that_ends_soon_is_pointed_out(secured: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test's certificates hold 90 days."""
+    later = datetime.now(UTC) + timedelta(days=80, hours=1)
+    monkeypatch.setattr("edge_agent.preflight.SystemClock.now", lambda _clock: later)
+    [line] = [line for line in examine(secured, load(secured)) if "cert_file" in line]
+    assert line.startswith("warning: mqtt.cert_file ends on ")
+    assert line.endswith(", in 9 days")
 
 
 def test_a_serial_port_with_a_number_is_shown_with_its_steady_name(

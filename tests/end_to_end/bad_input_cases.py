@@ -24,6 +24,8 @@ STX, ETX, EOT, ENQ, ACK, NAK = b"\x02", b"\x03", b"\x04", b"\x05", b"\x06", b"\x
 _LETTERS = {ACK[0]: "A", NAK[0]: "N", EOT[0]: "E", ENQ[0]: "Q"}
 _NAMES = {2: "STX", 3: "ETX", 4: "EOT", 5: "ENQ", 6: "ACK", 10: "LF", 13: "CR", 21: "NAK", 23: "ETB"}
 
+QUICK = "ack_timeout_s = 2\nretry_max_s = 2"  # keys of [mqtt]
+
 # What must never be seen outside the results themselves.
 PATIENT, NAME, SPECIMEN, VALUE = "CANARY-7741", "김카나리", "CANSPC", "7741.774"
 HEADER = r"H|\^&|||QA^1|||||||P|LIS2-A2|20260301120000"
@@ -266,3 +268,16 @@ def ward_in(folder: Path, benches: Sequence[Bench]) -> Iterator[Ward]:
         ear_at(broker.port) as ear,
     ):
         yield Ward(agent, central, ear, {bench.id: bench for bench in benches})
+
+
+def taken(bench: Bench, number: int) -> None:
+    """The analyser gives one message and is told that we have it."""
+    with Line(bench.port, []) as line:
+        line.send(plain(tube(number), VALUE))
+    assert line.answers == "A" * 6
+
+
+def filed(central: Central, agent: AgentProcess) -> list[str]:
+    """The specimens, once nothing waits any more."""
+    until(lambda: agent.nothing_waits() and "broker-down" not in agent.alarms(), 40, "everything is filed")
+    return [f.observation.specimen for f in central.ledger.filings(filed_only=True)]

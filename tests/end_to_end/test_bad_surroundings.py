@@ -1,29 +1,25 @@
 """Broker, certificates, configuration, a second agent: what is wrong around the agent is said, and costs no result."""
 
+import os
 import shutil
 import socket
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from end_to_end.bad_input_cases import VALUE, Line, plain, tube
-from end_to_end.lab import AgentProcess, Bench, running_agent, until
+from end_to_end.bad_input_cases import QUICK, filed, taken, tube
+from end_to_end.lab import ROOT, AgentProcess, Bench, running_agent, until
 from support_broker import Authority, Broker, running
 from support_free_port import free_port
+from support_small_disk import fill, small_disk
 
 from simulators.central import Central, CentralOptions
 
 pytestmark = pytest.mark.broker
-
-QUICK = "ack_timeout_s = 2\nretry_max_s = 2"
-
-
-def taken(bench: Bench, number: int) -> None:
-    """The analyser gives one message and is told that we have it."""
-    with Line(bench.port, []) as line:
-        line.send(plain(tube(number), VALUE))
-    assert line.answers == "A" * 6
 
 
 def waits_safely(agent: AgentProcess, count: int) -> None:
@@ -34,12 +30,6 @@ def broker_down(agent: AgentProcess) -> str:
     """The sentence of the alarm."""
     until(lambda: "broker-down" in agent.alarms(), 20, "broker-down")
     return next(a["sentence"] for a in agent.ask("status")["alarms"] if a["code"] == "broker-down")
-
-
-def filed(central: Central, agent: AgentProcess) -> list[str]:
-    """The specimens, once nothing waits any more."""
-    until(lambda: agent.nothing_waits() and "broker-down" not in agent.alarms(), 40, "everything is filed")
-    return [f.observation.specimen for f in central.ledger.filings(filed_only=True)]
 
 
 @contextmanager
@@ -86,6 +76,34 @@ def test_a_broker_whose_certificate_expired_and_is_renewed(tmp_path: Path) -> No
         options = CentralOptions(broker.url, validate="none", ca_file=str(authority.file))
         with Central(options) as central:
             assert filed(central, agent) == [tube(3)]
+
+
+def test_a_certificate_of_ours_that_ended_keeps_nobody_from_storing(tmp_path: Path) -> None:
+    """`check` says it is wrong; the agent starts, takes results, says why they wait, and takes up the renewed one."""
+    bench = Bench("gen1", "lis02_generic")
+    authority = Authority(tmp_path)
+    broker = Broker(tmp_path / "broker", tls=(authority.file, authority.issue("broker")), client_certificates=True)
+    ours, key = authority.issue("gw-01", expired=True)
+    mqtt = f'{QUICK}\nca_file = "{authority.file}"\ncert_file = "{ours}"\nkey_file = "{key}"'
+    with running(broker), running_agent(tmp_path / "agent", broker.url, [bench], mqtt=mqtt) as agent:
+        check = agent.command("check")
+        assert check.returncode == 78
+        assert "the broker will refuse it. Renew it" in check.stderr
+        taken(bench, 6)
+        assert broker_down(agent).endswith("the broker says that our certificate has expired")
+        assert "certificate" in agent.alarms()
+        waits_safely(agent, 1)
+        authority.issue("gw-01")  # under the same name
+        theirs, their_key = authority.issue("ivd")
+        options = CentralOptions(
+            broker.url,
+            validate="none",
+            ca_file=str(authority.file),
+            cert_file=str(theirs),
+            key_file=str(their_key),
+        )
+        with Central(options) as central:
+            assert filed(central, agent) == [tube(6)]
 
 
 def refused(agent: AgentProcess) -> list[str]:
@@ -152,3 +170,54 @@ def test_two_agents_on_one_data_directory(tmp_path: Path) -> None:
         taken(bench, 5)
         assert filed(central, agent) == [tube(4), tube(5)]
         assert agent.alarms() == set()
+
+
+def does_not_start(folder: Path, data_dir: Path, *, before: Sequence[str] = ()) -> list[str]:
+    """What `run` says on stderr before it leaves with 1: a port or a broker is never asked for."""
+    agent = configured(folder, [Bench("gen1", "lis02_generic")])
+    agent.config.write_text(agent.config.read_text("utf-8").replace('"data"', f'"{data_dir}"'), encoding="utf-8")
+    command = [*before, sys.executable, "-m", "edge_agent", "run", "--config", str(agent.config)]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 1
+    return ended.stderr.splitlines()
+
+
+def test_a_data_directory_in_memory(tmp_path: Path) -> None:
+    memory = Path("/dev/shm")
+    if subprocess.run(["stat", "-f", "-c", "%T", memory], capture_output=True, text=True).stdout.strip() != "tmpfs":
+        pytest.skip("SKIPPED: no file system in memory here")
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        assert does_not_start(tmp_path / "agent", Path(folder) / "data") == [
+            "The data directory lies on tmpfs, which does not keep results through a power failure. "
+            "[store-unsafe-filesystem]",
+            "Put data_dir on a local disk (ext4 or XFS with default options).",
+        ]
+        assert not (Path(folder) / "data" / "edge-agent.db").exists()
+
+
+@pytest.mark.parametrize("mode", [0o700, 0o755])
+def test_a_data_directory_of_another_user(tmp_path: Path, mode: int) -> None:
+    """Root without its privileges over files is as good as another user."""
+    setpriv = shutil.which("setpriv")
+    if os.geteuid() != 0 or setpriv is None:
+        pytest.skip("SKIPPED: giving a directory to another user needs root and setpriv")
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    os.chown(theirs, 65_534, 65_534)
+    theirs.chmod(mode)
+    without = [setpriv, "--bounding-set=-dac_override,-dac_read_search,-fowner,-chown"]
+    assert does_not_start(tmp_path / "agent", theirs, before=without) == [
+        "The data directory cannot be used: Operation not permitted. [store-directory]",
+        "Check data_dir, who owns it and its free space; the agent needs to write there.",
+    ]
+    assert list(theirs.iterdir()) == []
+
+
+def test_a_data_directory_on_a_full_disk(tmp_path: Path) -> None:
+    with small_disk(tmp_path) as disk:
+        (disk / "data").mkdir()
+        fill(disk / "ballast")
+        assert does_not_start(tmp_path / "agent", disk / "data") == [
+            "Results cannot be stored: database or disk is full (SQLITE_FULL). [storage]",
+            "Nothing is acknowledged until storage works. Check the disk.",
+        ]

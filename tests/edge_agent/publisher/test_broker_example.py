@@ -6,18 +6,17 @@ from pathlib import Path
 
 import paho.mqtt.client as paho
 import pytest
-from support_broker import HOST, Authority, Broker, running
+from support_broker import HOST, SHIPPED, Authority, Broker, running, shipped_broker
 from support_publisher import ROOT, MakeAgent, MakeCentral, until
 
 from edge_agent.publisher.topics import access_list
+from edge_agent.states import MessageState
 
 pytestmark = pytest.mark.broker
 
-EXAMPLE = Path(__file__).parents[3] / "config" / "mosquitto"
-
 
 def test_the_access_list_is_the_one_made_from_the_topic_table() -> None:
-    shipped = (EXAMPLE / "acl").read_text(encoding="utf-8")
+    shipped = (SHIPPED / "acl").read_text(encoding="utf-8")
     assert shipped.split("\n", 1)[1] == access_list("ivd/v1")
 
 
@@ -28,19 +27,7 @@ def authority(tmp_path: Path) -> Authority:
 
 @pytest.fixture
 def example(tmp_path: Path, authority: Authority) -> Iterator[Broker]:
-    broker_files = authority.issue("broker")
-    text = (EXAMPLE / "mosquitto.conf").read_text(encoding="utf-8")
-    for shipped, here in {
-        "listener 8883": f"user root\nlog_dest stderr\nlog_type all\nlistener {{port}} {HOST}",
-        "/etc/mosquitto/edge/ca.pem": str(authority.file),
-        "/etc/mosquitto/edge/broker.pem": str(broker_files[0]),
-        "/etc/mosquitto/edge/broker.key": str(broker_files[1]),
-        "/etc/mosquitto/edge/acl": str(EXAMPLE / "acl"),
-        "/var/lib/mosquitto/": f"{tmp_path}/",
-    }.items():
-        assert text.count(shipped) == 1, shipped
-        text = text.replace(shipped, here)
-    with running(Broker(tmp_path / "broker", config=text, tls=(authority.file, broker_files))) as broker:
+    with running(shipped_broker(tmp_path / "broker", authority)) as broker:
         yield broker
 
 
@@ -95,19 +82,19 @@ def test_a_gateway_can_neither_write_nor_read_for_another(
     thief.loop_stop()
 
 
-def test_monitoring_sees_states_and_no_results(
+def test_a_gateway_with_the_certificate_of_another_delivers_nothing_and_says_so(
     example: Broker, authority: Authority, make_agent: MakeAgent, make_central: MakeCentral
 ) -> None:
-    make_central(example, client_setup=lambda client: client.tls_set_context(with_certificate(authority, "ivd")))
-    noc = make_central(
-        example,
-        name="noc",
-        answer=lambda _m: None,
-        client_setup=lambda client: client.tls_set_context(with_certificate(authority, "noc")),
+    """To the broker it is gw-02: nothing of gw-01 gets through, and nothing of it is taken for a result of gw-02."""
+    central = make_central(
+        example, client_setup=lambda client: client.tls_set_context(with_certificate(authority, "ivd"))
     )
-    agent = make_agent(example, **gateway(authority, "gw-01"))
+    options = gateway(authority, "gw-02") | {"gateway": "gw-01"}
+    agent = make_agent(example, proof_timeout_s=0.3, **options)
     message = agent.queue()
-    until(lambda: agent.filed(message), "filed")
-    until(lambda: noc.seen.get("state"), "the state")
-    assert noc.arrived == []
-    assert not any(topic.startswith("down/") for topic in noc.seen)
+    until(lambda: agent.alarm("subscription-unproven"), "no answer could reach it")
+    until(lambda: agent.attempts(message), "a try")
+    until(lambda: agent.state(message) is MessageState.QUEUED, "back in the queue")
+    refused = until(lambda: agent.alarm("broker-refused"), "an alarm")
+    assert f"The broker refused the topic {ROOT}/" in refused.sentence
+    assert (central.arrived, central.seen) == ([], {})

@@ -1,12 +1,12 @@
 """A full disk: nothing is acknowledged, what is stored can still be sent, and it all comes back."""
 
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from store_helpers import StillClock, at_broker, filed, frame, ids, queued, source
+from support_small_disk import fill, small_disk
 
 from edge_agent.store.connection import Database
 from edge_agent.store.disk import MB, Disk
@@ -76,35 +76,10 @@ def test_a_database_that_may_not_grow_acknowledges_nothing_and_recovers(open_sto
     assert store.restore_reserve()
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A real ext4 of 24 MB."""
-    if os.geteuid() != 0 or not Path("/dev/loop-control").exists():
-        pytest.skip("SKIPPED: a small file system needs root and loop devices")
-    image, point = tmp_path / "image", tmp_path / "disk"
-    point.mkdir()
-    with image.open("wb") as file:
-        file.truncate(24 * MB)
-    subprocess.run(["mkfs.ext4", "-q", "-F", "-m", "0", image], check=True)
-    if subprocess.run(["mount", "-o", "loop", image, point], check=False).returncode:
-        pytest.skip("SKIPPED: no loop mount here")
-    yield point
-    subprocess.run(["umount", point], check=True)
-
-
-def fill(path: Path) -> None:
-    """Take every block that is left."""
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT)
-    try:
-        for size in (MB, 64 * 1024, 4096):
-            try:
-                while True:
-                    os.write(fd, b"\xaa" * size)
-            except OSError:
-                continue
-    finally:
-        os.fsync(fd)
-        os.close(fd)
+@pytest.fixture(name="small_disk")
+def small_disk_for_a_test(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path) as point:
+        yield point
 
 
 def test_a_full_disk_stops_acknowledgements_and_the_reserve_lets_the_queue_drain(small_disk):
