@@ -208,17 +208,17 @@ class Walk:
         assert self._unfiled() > before >= 3
         self._machine.run(self._central)
         self._machine.becomes("edge-agent queue | grep 'Nothing waits'")
-        judged = self._judged("sent-1", "sent-2")
-        return f"{before} messages waited, the store migrated, an analyser sent meanwhile: {judged}"
+        counted = self._counted("sent-1", "sent-2")
+        return f"{before} messages waited, the store migrated, an analyser sent meanwhile: {counted}"
 
     def _unfiled(self) -> int:
         return int(self._machine.run("edge-agent queue --limit 1000 | grep -c ' queued ' || true"))
 
-    def _judged(self, *names: str) -> str:
+    def _counted(self, *names: str) -> str:
         """What the analyser was told is safe, set against what the management system got."""
-        shutil.copy(Path(__file__).with_name("judge.py"), self._machine.root / "root")
+        shutil.copy(Path(__file__).with_name("count_filed.py"), self._machine.root / "root")
         ledgers = " ".join(f"{name}.jsonl" for name in names)
-        return self._machine.run(f"/usr/lib/edge-agent/bin/python -I judge.py trial.db {ledgers}").strip()
+        return self._machine.run(f"/usr/lib/edge-agent/bin/python -I count_filed.py trial.db {ledgers}").strip()
 
     def what_was_stopped_stays_stopped(self) -> str:
         self._machine.run("systemctl stop edge-agent && systemctl disable --quiet edge-agent")
@@ -239,7 +239,7 @@ class Walk:
         self._machine.run(f"apt-get install -y ./ivd-edge-agent_{_NEXT}_*.deb && systemctl start edge-agent")
         self._machine.run(self._central)
         self._machine.becomes("edge-agent queue | grep 'Nothing waits'")
-        return f"kept, and filed after installing again: {self._judged('sent-1', 'sent-2', 'sent-3')}"
+        return f"kept, and filed after installing again: {self._counted('sent-1', 'sent-2', 'sent-3')}"
 
     def what_was_written_after_the_removal_is_kept(self) -> str:
         self._machine.run("apt-get remove -y ivd-edge-agent")
