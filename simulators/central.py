@@ -23,7 +23,7 @@ from simulators.acknowledgement import acknowledgement
 from simulators.central_desk import Desk, Reply, Ruling, Script
 from simulators.central_ledger import CentralLedger
 from simulators.central_link import Access, Item, Link
-from simulators.errors import LineError
+from simulators.errors import AddressError, LineError
 from simulators.verdict import judge
 
 BATCH = 64
@@ -92,7 +92,8 @@ class Central:
         self._worker.start()
         self._wanted.set()
         self._supervisor.start()
-        if not self._online.wait(patience):
+        _until(lambda: self._online.is_set() or isinstance(self._first_error, AddressError), patience)
+        if not self._online.is_set():
             reason = self._first_error
             self.stop()
             raise reason or LineError("The broker does not answer.", "Check that it runs.")

@@ -22,7 +22,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from simulators.central_desk import Arrival
-from simulators.errors import LineError
+from simulators.errors import AddressError, LineError
 
 PATIENCE_S = 10.0
 SESSION_S = 7 * 86_400
@@ -100,7 +100,7 @@ class Link:
         try:
             client.tls_set(*files, tls_version=ssl.PROTOCOL_TLS_CLIENT)
         except (OSError, ValueError) as error:
-            raise LineError(f"The certificate files cannot be used: {_why(error)}.", "Check the files.") from error
+            raise AddressError(f"The certificate files cannot be used: {_why(error)}.", "Check the files.") from error
 
     def open(self) -> None:
         """Connect, subscribe, say that we are here. Raises ``LineError``."""
@@ -111,7 +111,9 @@ class Link:
         port = parts.port or (8883 if parts.scheme == "mqtts" else 1883)
         try:
             self._client.connect(parts.hostname or "", port, keepalive=30, clean_start=False, properties=properties)
-        except (OSError, ValueError) as error:
+        except ValueError as error:
+            raise AddressError(f"The broker cannot be reached: {_why(error)}.", "Check the address.") from error
+        except OSError as error:
             raise LineError(f"The broker cannot be reached: {_why(error)}.", "Check the address.") from error
         self._client.loop_start()
         if not self._connected.wait(PATIENCE_S) or self._refusal:

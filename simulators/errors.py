@@ -27,6 +27,10 @@ class LineError(SimulatorError):
     code = "line"
 
 
+class AddressError(LineError):
+    """Trying again would not help."""
+
+
 class LinkLostError(SimulatorError):
     code = "link-lost"
 
