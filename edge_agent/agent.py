@@ -14,8 +14,9 @@ from random import Random, SystemRandom
 from typing import Any, Self
 
 from edge_agent.adoption import Adoption
+from edge_agent.backups import Backups
 from edge_agent.clock import Clock, SystemClock
-from edge_agent.control import Answer, ControlServer, socket_path
+from edge_agent.control import Answer, ControlServer, Stream, socket_path
 from edge_agent.converter import Converter, Reader
 from edge_agent.decisions import Decisions
 from edge_agent.generation import Configuration, Generation
@@ -29,13 +30,16 @@ from edge_agent.promotion import Promotion
 from edge_agent.publisher.publisher import Publisher
 from edge_agent.questions import Questions
 from edge_agent.reload import Reload
+from edge_agent.retirement import Retirement
 from edge_agent.running import Running
 from edge_agent.service.notify import Notifier
 from edge_agent.service.pulse import Pulse
+from edge_agent.store.decommission import refuse_decommissioned
 from edge_agent.store.errors import StoreError
 from edge_agent.store.identity import Former
 from edge_agent.store.store import Store
 from edge_agent.store.thread import StoreThread
+from edge_agent.support import Support
 from edge_agent.times import shown
 from edge_agent.version import __version__
 from edge_agent.watch import Watch
@@ -61,6 +65,7 @@ class Agent:
 
     async def run(self) -> int:
         """Until SIGTERM or SIGINT. Exit status 0, or 1 when a part failed that nobody expected to fail."""
+        refuse_decommissioned(self._data_dir)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
@@ -91,7 +96,9 @@ class Agent:
             on_settled=lambda: loop.call_soon_threadsafe(publisher.kick),
             on_clock=lambda *heard: loop.call_soon_threadsafe(watch.clock_heard, *heard),
         )
-        links = Links(now.lines(), store, clock, rng, alarms, converter.kick, lambda: watch.disk_low())
+        links = Links(
+            now.lines(), store, clock, rng, alarms, converter.kick, lambda: watch.disk_low() or retirement.refusing
+        )
         watch = Watch(store, links.links, now.usual_gaps(), alarms, presence, clock, hours=now.hours())
         health = HealthReporter(store, clock, alarms, presence, watch.host_clock)
         housekeeping = self._housekeeping(store, alarms, watch)
@@ -102,8 +109,9 @@ class Agent:
         running = Running(now, identity, links, watch, publisher, presence, housekeeping, metrics, readers, pins)
         reload = Reload(self._configuration.path, running, store, alarms, self._asked)
         decisions = Decisions(store, publisher.decided, converter.kick)
-        changes = self._changes(store, readers, reload)
-        answers = {**questions.answers(), **decisions.answers(), **reload.answers(), **changes}
+        retirement = Retirement(self._data_dir, settings.agent.gateway, store, publisher, clock, self._stop.set)
+        changes, upkeep = self._changes(store, readers, reload), self._upkeep(store, alarms, questions, retirement)
+        answers = {**questions.answers(), **decisions.answers(), **reload.answers(), **changes, **upkeep}
         control = ControlServer(socket_path(self._data_dir), answers)
         pulse = Pulse(Notifier.from_environment(os.environ), store, links.tried, questions.sentence)
 
@@ -144,6 +152,14 @@ class Agent:
         publisher.stop()
         with contextlib.suppress(StoreError):
             await publishing
+
+    def _upkeep(
+        self, store: StoreThread, alarms: Alarms, questions: Questions, retirement: Retirement
+    ) -> Mapping[str, Stream | Answer]:
+        """What the commands that look after the store ask."""
+        backups = Backups(self._configuration.path, self._configuration.settings, store, self._clock)
+        support = Support(store, alarms, questions.status)
+        return {**backups.answers(), **support.answers(), **retirement.answers()}
 
     def _start(self, **parts: Coroutine[Any, Any, None]) -> None:
         self._tasks += [asyncio.create_task(part, name=name) for name, part in parts.items()]

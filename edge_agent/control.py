@@ -1,5 +1,8 @@
 """The local socket the other commands use: one JSON line in, one JSON line out.
 
+An answer that takes long or brings files is a stream: ``{"ok": true, "part": ...}`` lines, bytes behind a line that
+says how many, and ``{"ok": true, "end": true}`` last, so that one cut short is never taken for whole.
+
 Who asks is what the kernel says of the connection (unix(7), SO_PEERCRED), never what the line says: the answers find
 the user id under ``uid``. Only this machine's users who may open the socket (0660, group ``edge-agent`` where that
 group exists) can ask. The running agent alone reads the store; commands never open its files (design invariant 8).
@@ -15,18 +18,21 @@ import pwd
 import socket
 import stat
 import struct
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from edge_agent.errors import AgentError, ConfigurationError, NotRunningError, Problem
 
 log = logging.getLogger(__name__)
 
 Answer = Callable[[Mapping[str, Any]], Awaitable[Any]]
+Part = Mapping[str, Any] | bytes
+Stream = Callable[[Mapping[str, Any]], AsyncGenerator[Part, None]]
 GROUP = "edge-agent"
 _LONGEST_REQUEST = 64 * 1024
 _PATIENCE_S = 30
+_LAST_ANSWERS_S = 1.0
 _UCRED = struct.Struct("3i")
 # What a defect in an answer raises: the one who asked is told, everybody else is served on.
 _DEFECTS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
@@ -39,10 +45,11 @@ def socket_path(data_dir: Path) -> Path:
 class ControlServer:
     """Answers ``{"ask": name, ...}`` from a table of functions."""
 
-    def __init__(self, path: Path, answers: Mapping[str, Answer]) -> None:
+    def __init__(self, path: Path, answers: Mapping[str, Answer | Stream]) -> None:
         self._path = path
         self._answers = answers
         self._server: asyncio.AbstractServer | None = None
+        self._serving: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         # The data directory's lock is ours, so a socket file that is there was left by a dead agent.
@@ -60,36 +67,66 @@ class ControlServer:
         folder.chmod(folder.stat().st_mode | stat.S_IXGRP)
 
     async def stop(self) -> None:
+        """Answers under way may end; a stream that takes longer is given up."""
         if self._server is not None:
             self._server.close()
             self._path.unlink(missing_ok=True)
+        if self._serving:
+            _, left = await asyncio.wait(self._serving, timeout=_LAST_ANSWERS_S)
+            for task in left:
+                task.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if (task := asyncio.current_task()) is not None:
+            self._serving.add(task)
+            task.add_done_callback(self._serving.discard)
         try:
-            writer.write(json.dumps(await self._reply(reader, _uid(writer))).encode() + b"\n")
-            await writer.drain()
+            async with contextlib.aclosing(self._replies(reader, _uid(writer))) as replies:
+                async for reply in replies:
+                    writer.write(reply)
+                    await writer.drain()
         except ConnectionError:
             log.info("A command went away before it had its answer")
         finally:
             writer.close()
 
-    async def _reply(self, reader: asyncio.StreamReader, uid: int) -> dict[str, Any]:
+    async def _replies(self, reader: asyncio.StreamReader, uid: int) -> AsyncGenerator[bytes, None]:
         try:
-            return await self._answer(await reader.readline(), uid)
+            answer, request = self._asked(await reader.readline())
+            answered = answer({**request, "uid": uid})
+            if isinstance(answered, AsyncGenerator):
+                async with contextlib.aclosing(answered) as parts:
+                    async for part in _framed(parts):
+                        yield part
+            else:
+                yield _line({"ok": True, "result": await answered})
         except AgentError as error:
-            return _failure(error)
+            yield _line(_failure(error))
         except _DEFECTS as error:
             # The error's own words may quote a patient's data.
             log.error("A command could not be answered: %s", type(error).__name__)
-            return _failure(_CANNOT_ANSWER)
+            yield _line(_failure(_CANNOT_ANSWER))
 
-    async def _answer(self, line: bytes, uid: int) -> dict[str, Any]:
+    def _asked(self, line: bytes) -> tuple[Answer | Stream, Mapping[str, Any]]:
         try:
             request = json.loads(line)
-            answer = self._answers[request["ask"]]
+            return self._answers[request["ask"]], request
         except (ValueError, KeyError, TypeError, RecursionError):
             raise AgentError("The agent does not know this command.", code="usage", action="Update both.") from None
-        return {"ok": True, "result": await answer({**request, "uid": uid})}
+
+
+def _line(reply: Mapping[str, Any]) -> bytes:
+    return json.dumps(reply).encode() + b"\n"
+
+
+async def _framed(parts: AsyncIterator[Part]) -> AsyncGenerator[bytes, None]:
+    async for part in parts:
+        if isinstance(part, bytes):
+            yield _line({"ok": True, "bytes": len(part)}) + part
+        else:
+            yield _line({"ok": True, "part": part})
+    yield _line({"ok": True, "end": True})
 
 
 def _uid(writer: asyncio.StreamWriter) -> int:
@@ -129,21 +166,40 @@ def _failure(error: AgentError) -> dict[str, Any]:
 
 def ask(data_dir: Path, name: str, **arguments: object) -> Any:
     """Ask the running agent. Raises NotRunningError, or AgentError (ConfigurationError) as the agent said it."""
-    reply = _exchange(socket_path(data_dir), json.dumps({"ask": name, **arguments}).encode() + b"\n")
+    with _asking(socket_path(data_dir), name, arguments) as answers:
+        return _good(json.loads(answers.read()))["result"]
+
+
+def follow(data_dir: Path, name: str, **arguments: object) -> Iterator[Part]:
+    """A stream's parts as they come. Raises as ``ask`` does, also when it ends before its end."""
+    with _asking(socket_path(data_dir), name, arguments) as answers:
+        while "end" not in (reply := _good(json.loads(answers.readline()))):
+            if "bytes" in reply:
+                part = answers.read(reply["bytes"])
+                if len(part) < reply["bytes"]:
+                    raise ValueError("cut short")
+                yield part
+            else:
+                yield reply["part"]
+
+
+def _good(reply: Mapping[str, Any]) -> Mapping[str, Any]:
     if problems := reply.get("problems"):
         raise ConfigurationError([Problem(Path(file), line, key, text) for file, line, key, text in problems])
     if not reply["ok"]:
         raise AgentError(reply["sentence"], code=reply["code"], action=reply["action"])
-    return reply["result"]
+    return reply
 
 
-def _exchange(path: Path, request: bytes) -> Any:
+@contextlib.contextmanager
+def _asking(path: Path, name: str, arguments: Mapping[str, object]) -> Iterator[BinaryIO]:
     try:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(_PATIENCE_S)
             connection.connect(os.fspath(path))
-            connection.sendall(request)
-            return json.loads(_read_all(connection))
+            connection.sendall(json.dumps({"ask": name, **arguments}).encode() + b"\n")
+            with connection.makefile("rb") as answers:
+                yield answers
     except PermissionError as error:
         raise AgentError(
             f"You may not open {path}.", code="permission", action=f"Run as a member of the group {GROUP}, or as root."
@@ -158,10 +214,3 @@ def _exchange(path: Path, request: bytes) -> Any:
         raise NotRunningError(path) from error
     except ValueError as error:
         raise AgentError("The agent stopped before it had answered.", code="no-answer", action="Ask again.") from error
-
-
-def _read_all(connection: socket.socket) -> bytes:
-    parts = []
-    while part := connection.recv(65536):
-        parts.append(part)
-    return b"".join(parts)

@@ -2,6 +2,7 @@
 
 AgentError                 one sentence, a code, a next action
 ├── ConfigurationError     every mistake of a configuration at once (exit 78)
+├── OutOfServiceError      this data directory was decommissioned (exit 78)
 ├── NotRunningError        no agent answers on the control socket
 └── UnknownIdError         no message, transmission or specimen has this id
 """
@@ -42,6 +43,15 @@ class ConfigurationError(AgentError):
             f"The configuration has {count}.", code="configuration", action="Correct the lines above, then run `check`."
         )
         self.problems = tuple(problems)
+
+
+class OutOfServiceError(AgentError):
+    def __init__(self, mark: Path) -> None:
+        super().__init__(
+            f"This gateway was decommissioned: {mark} says when and by whom.",
+            code="decommissioned",
+            action="Name another data_dir; or, to take this one into service again, delete that file.",
+        )
 
 
 class NotRunningError(AgentError):

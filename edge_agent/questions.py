@@ -15,10 +15,12 @@ from edge_agent.link import Link
 from edge_agent.monitor.alarms import Alarm, Alarms
 from edge_agent.monitor.presence import Presence
 from edge_agent.pins import Pinned
-from edge_agent.publisher.publisher import Publisher, PublisherStatus
+from edge_agent.publisher.publisher import Publisher
+from edge_agent.publisher.status import PublisherStatus
 from edge_agent.sentences import sentence
 from edge_agent.settings import Settings
 from edge_agent.states import OPEN_MESSAGE_STATES, ItemState, MessageState
+from edge_agent.store import backup
 from edge_agent.store.errors import UnknownRowError
 from edge_agent.store.rows import Counts, Group, OutboxRow
 from edge_agent.store.store import Store
@@ -100,8 +102,15 @@ class Questions:
                 "store": {"ok": False, "text": self.store.failed},
                 "analysers": [self._analyser(link, None) for link in self.links],
             }
-        counts, identity, free, head, converting = await self._read(
-            lambda s: (s.counts(), s.identity, s.disk_free_mb(), s.audit_head(), bool(s.next_unconverted(1)))
+        counts, identity, free, head, converting, last = await self._read(
+            lambda s: (
+                s.counts(),
+                s.identity,
+                s.disk_free_mb(),
+                s.audit_head(),
+                bool(s.next_unconverted(1)),
+                backup.last(s),
+            )
         )
         return {
             "messages": {state.value: count for state, count in counts.messages.items()},
@@ -112,7 +121,10 @@ class Questions:
                 "identity": identity,
                 "free_mb": free,
                 "audit": {"entry": head[0], "hash": head[1]},
-                "text": f"{identity}, {free} MB free, audit chain {head[0]} entries, head {head[1][:12]}",
+                "last_backup": shown(last.at) if last else "",
+                "last_backup_file": last.name if last else "",
+                "text": f"{identity}, {free} MB free, audit chain {head[0]} entries, head {head[1][:12]}, "
+                f"last backup {shown(last.at) if last else 'never'}",
             },
             "analysers": [self._analyser(link, counts) for link in self.links],
         }

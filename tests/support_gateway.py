@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from support_conversion import Bench, bench, reader
 from support_pipeline import GENERIC
 
+from edge_agent.backups import Backups
 from edge_agent.clock import SystemClock
 from edge_agent.control import ControlServer, socket_path
 from edge_agent.converter import Reader
@@ -27,6 +28,7 @@ from edge_agent.pins import Pinned
 from edge_agent.publisher.publisher import Publisher
 from edge_agent.questions import Questions
 from edge_agent.settings_file import load
+from edge_agent.support import Support
 
 T = TypeVar("T")
 STARTED = datetime(2024, 6, 12, 3, 0, tzinfo=UTC)
@@ -92,7 +94,9 @@ class Gateway:
         )
         self.decided: list[str] = []
         self.decisions = Decisions(made.store, self.decided.append, lambda: made.converter.kick())
-        self.answers = {**self.questions.answers(), **self.decisions.answers()}
+        self.backups = Backups(self.config, settings, made.store, clock)
+        self.answers = {**self.questions.answers(), **self.decisions.answers(), **self.backups.answers()}
+        self.answers |= Support(made.store, self.alarms, self.questions.status).answers()
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, name="gateway", daemon=True)
         self.server = ControlServer(socket_path(self.data_dir), self.answers)

@@ -6,8 +6,23 @@ from typing import Any, NoReturn
 
 import click
 
-from edge_agent.cli import ask, asyncapi, decide, device, hl7, production, profile, reload, run, service
-from edge_agent.errors import AgentError, ConfigurationError
+from edge_agent.cli import (
+    ask,
+    asyncapi,
+    backup,
+    bundle,
+    decide,
+    decommission,
+    device,
+    hl7,
+    production,
+    profile,
+    reload,
+    restore,
+    run,
+    service,
+)
+from edge_agent.errors import AgentError, ConfigurationError, OutOfServiceError
 from edge_agent.version import __version__
 
 EXIT_FAILED, EXIT_CONFIGURATION = 1, 78
@@ -24,7 +39,7 @@ class Group(click.Group):
                 click.echo(str(problem), err=True)
             _leave(error, EXIT_CONFIGURATION)
         except AgentError as error:
-            _leave(error, EXIT_FAILED)
+            _leave(error, EXIT_CONFIGURATION if isinstance(error, OutOfServiceError) else EXIT_FAILED)
 
 
 def _leave(error: AgentError, status: int) -> NoReturn:
@@ -61,6 +76,10 @@ COMMANDS = (
     hl7.hl7,
     service.service,
     asyncapi.asyncapi,
+    backup.backup,
+    restore.restore,
+    bundle.support_bundle,
+    decommission.decommission,
 )
 
 for command in COMMANDS:

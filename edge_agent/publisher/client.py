@@ -101,11 +101,18 @@ class Connection:
         assert message.connection == self.number, "a PUBACK goes to the connection its message came on"
         self._client.ack(message.mid, message.qos)
 
-    def close(self, *, keep_will: bool = False) -> None:
-        """Say goodbye. ``keep_will``: the broker publishes the will (MQTT 5.0 reason 0x04)."""
+    def close(self, *, keep_will: bool = False, end_session: bool = False) -> None:
+        """Say goodbye. ``keep_will``: the broker publishes the will (MQTT 5.0 reason 0x04).
+
+        ``end_session``: it forgets our subscriptions and what waits for us (§3.14.2.2.2); MQTT 3.1.1 has no such word.
+        """
         self._said = self._said or (Cause.CLOSED, None, "closed by the gateway")
         code = ReasonCode(PacketTypes.DISCONNECT, "Disconnect with will message") if keep_will and self._v5 else None
-        self._client.disconnect(reasoncode=code)
+        properties = None
+        if end_session and self._v5:
+            properties = new_properties(PacketTypes.DISCONNECT)
+            properties.SessionExpiryInterval = 0
+        self._client.disconnect(reasoncode=code, properties=properties)
 
     def _make(self, will: bytes, will_topic: str) -> Client:
         options = self._options

@@ -8,10 +8,9 @@ once the broker was seen to deliver to us, or was seen not to: a nonce sent afte
 retained STATE of the management systems, so the gate is known before the first result goes.
 """
 
-import json
 import logging
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from random import Random
@@ -24,6 +23,7 @@ from edge_agent.monitor.presence import Presence
 from edge_agent.publisher.backoff import delay
 from edge_agent.publisher.client import Connection
 from edge_agent.publisher.events import Cause, Connected, Ended, Event, PubackCame, Received, Subscribed
+from edge_agent.publisher.namesake import is_namesake
 from edge_agent.publisher.options import Broker, Confirm, MqttOptions
 from edge_agent.publisher.poison import Suspicion
 from edge_agent.publisher.proof import Proof, Proven
@@ -38,7 +38,6 @@ SHORT_LIVED = 3  # so many that did not are a trouble of their own
 RECONNECT_CAP_S = 60.0
 TAKEOVER_S = 300.0
 TAKEOVER_CAP_S = 3600.0
-_ALIVE = ("starting", "ready", "degraded", "stopping")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +90,7 @@ class Link:
         self._failures = 0
         self._short_lived = 0
         self._takeovers = 0
+        self.retiring = False  # what the broker holds about us is to go
         self._sessions: deque[str] = deque(maxlen=100)  # those of our own births
         self._born = False  # the broker took one of them
         self._namesake = False
@@ -201,7 +201,7 @@ class Link:
         """What the broker holds under our name: cleared when it is no longer true, watched for a namesake."""
         name = self.topics.own_name(message.topic)
         if name == "state":
-            if self._born and message.retained and _is_namesake(message.payload, self._sessions):
+            if self._born and message.retained and is_namesake(message.payload, self._sessions):
                 self._namesake = True
                 self._alarms.raise_("session-taken")
         elif name is not None and message.retained and message.payload and not self._presence.is_true(name):
@@ -229,7 +229,7 @@ class Link:
 
     def fact(self, name: str, payload: bytes) -> None:
         """Something the broker should hold about us changed."""
-        if not self.up:
+        if not self.up or self.retiring:
             return
         expiry = HEALTH_EXPIRY_S if name == "health" else 0
         self._notes[self.topics.own(name)] = _Note(payload, retain=True, expiry_s=expiry)
@@ -238,7 +238,7 @@ class Link:
         self._wake()
 
     def say_state(self) -> None:
-        if self.up:
+        if self.up and not self.retiring:
             self._say_state()
             self._flush()
 
@@ -251,10 +251,30 @@ class Link:
         if self._connection is not None and self._connection.number == message.connection:
             self._connection.acknowledge(message)
 
+    def retire(self) -> None:
+        """Say offline, then have the broker forget what it holds about us. ``retired`` when it has said that it did."""
+        self.retiring = True
+        if self.up:
+            self.say_offline()
+            self._forget()
+
+    def unretire(self) -> None:
+        was, self.retiring = self.retiring, False
+        if was and self.up:
+            self._birth()
+
+    @property
+    def retired(self) -> bool:
+        return self.retiring and self.up and not self._notes and not self._note_mids
+
+    def retained(self) -> list[str]:
+        """What the broker holds about us."""
+        return [self.topics.state, *map(self.topics.own, self._presence.facts())]
+
     def close(self) -> None:
-        """Give this connection up; ``Ended`` follows."""
+        """Give this connection up; ``Ended`` follows. After a retirement the session at the broker ends, too."""
         if self._connection is not None:
-            self._connection.close()
+            self._connection.close(end_session=self.retiring)
 
     def resume(self) -> None:
         """Try again now, whatever was waited for: a person or a reload asks."""
@@ -333,8 +353,14 @@ class Link:
         wanted += [(f, True) for f in self.topics.read_back()]
         self._subscription = (self._connection.subscribe(wanted), tuple(f for f, _ in wanted))
 
+    def _forget(self) -> None:
+        self._notes = {topic: _Note(b"", retain=True) for topic in self.retained()}
+
     def _birth(self) -> None:
         self._notes.clear()
+        if self.retiring:
+            self._forget()
+            return
         self._say_state()
         for name, payload in self._presence.facts().items():
             self.fact(name, payload)
@@ -369,12 +395,3 @@ class Link:
             if mid is None:
                 return
             self._note_mids[mid] = topic
-
-
-def _is_namesake(payload: bytes, ours: Collection[str]) -> bool:
-    """Whether a ``state`` message is the birth of another gateway that uses our id."""
-    try:
-        said = json.loads(payload)
-        return said["state"] in _ALIVE and said["session"] not in ours
-    except (ValueError, KeyError, TypeError):
-        return False

@@ -12,7 +12,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from random import Random
 
 from edge_agent.clock import Clock
@@ -27,7 +26,8 @@ from edge_agent.publisher.link import Link
 from edge_agent.publisher.options import Confirm, MqttOptions
 from edge_agent.publisher.outbox import Outbox
 from edge_agent.publisher.poison import Suspicion
-from edge_agent.publisher.proof import TIMEOUT_S, Proof, Proven
+from edge_agent.publisher.proof import TIMEOUT_S, Proof
+from edge_agent.publisher.status import PublisherStatus
 from edge_agent.publisher.tally import Tally
 from edge_agent.publisher.troubles import Troubles
 from edge_agent.store.errors import RefusedError, StorageFailedError, StoreError
@@ -37,27 +37,13 @@ _log = logging.getLogger(__name__)
 
 REVIEW_S = 60.0
 GOODBYE_S = 3.0
+RETIRE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class _Change:
     options: MqttOptions
     done: "asyncio.Future[None]"
-
-
-@dataclass(frozen=True, slots=True)
-class PublisherStatus:
-    """For people: what is connected, and why nothing moves if nothing moves."""
-
-    connected: bool
-    url: str
-    since: datetime | None
-    reason: str  # why there is no connection
-    proven: Proven
-    gates: dict[str, datetime | None]  # consumer -> offline since; None = open
-    in_flight: int  # published, PUBACK not yet seen
-    unanswered: int  # slots held
-    weakness: str
 
 
 class Publisher:
@@ -88,6 +74,7 @@ class Publisher:
         self._reviewed = clock.monotonic()
         self._decided: list[str] = []
         self._change: _Change | None = None
+        self._retired = asyncio.Event()
         self._suspicion = Suspicion()
         proof = Proof(clock, rng, proof_timeout_s)
         self._link = Link(options, presence, alarms, self._suspicion, proof, clock, rng, self._post, self._wake)
@@ -133,6 +120,28 @@ class Publisher:
     def stop(self) -> None:
         self._stopping = True
         self._wake()
+
+    async def retire(self, patience_s: float = RETIRE_S) -> bool:
+        """Stop delivering and have the broker forget us; whether it said that it did. ``unretire`` takes it back."""
+        self._retired = asyncio.Event()
+        self._link.retire()
+        if not self._link.up:
+            return False
+        self._wake()
+        try:
+            async with asyncio.timeout(patience_s):
+                await self._retired.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def unretire(self) -> None:
+        self._link.unretire()
+        self._wake()
+
+    def retained(self) -> list[str]:
+        """The topics under which the broker holds something about us."""
+        return self._link.retained()
 
     def resume(self) -> None:
         """Try the broker now, whatever was waited for."""
@@ -215,6 +224,10 @@ class Publisher:
         try:
             await self._take(batch)
             self._link.tick()
+            if self._link.retired:
+                self._retired.set()
+            if self._link.retiring:
+                return
             await self._follow_decisions()
             await self._delivery.pump()
             await self._review()
@@ -355,7 +368,7 @@ class Publisher:
         """Say offline, and hear that it was heard; what comes meanwhile is still taken."""
         until = self._clock.monotonic() + GOODBYE_S
         last: int | None = None
-        while self._link.up and self._clock.monotonic() < until:
+        while self._link.up and not self._link.retiring and self._clock.monotonic() < until:
             last = self._link.say_offline() if last is None else last
             batch = await self._wait_for(max(0.0, until - self._clock.monotonic()))
             try:

@@ -9,6 +9,7 @@ it is open: closing any descriptor of the file drops SQLite's POSIX locks on it 
 
 import fcntl
 import os
+import shutil
 from pathlib import Path
 
 from edge_agent.store.errors import StoreLockedError, UnsafeFilesystemError
@@ -16,6 +17,8 @@ from edge_agent.store.errors import StoreLockedError, UnsafeFilesystemError
 DATABASE = "agent.db"
 LOCK = "agent.lock"
 RESERVE = "reserve.bin"
+UNFINISHED = "backup.partial"  # a backup's copy while it is made and sent
+RESTORED = "restored"  # there until the first start on a backup that was put back
 
 _MOUNTS = Path("/proc/self/mountinfo")
 _FORGETFUL = frozenset({"tmpfs", "ramfs", "nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs"})
@@ -54,6 +57,11 @@ def put_back(data_dir: Path) -> None:
 
 def hidden_name(database: Path) -> Path:
     return database.with_name(f"{database.name}.closing")
+
+
+def forget_unfinished(data_dir: Path) -> None:
+    """Take away the copy of a backup that was interrupted."""
+    shutil.rmtree(data_dir / UNFINISHED, ignore_errors=True)
 
 
 class DirectoryLock:

@@ -8,6 +8,7 @@ StoreError
 │   ├── StoreTooNewError       a newer version of the agent wrote it
 │   ├── UnsafeFilesystemError  a file system that does not keep what was synced
 │   └── UnsafeSettingsError    SQLite did not take the settings that make a commit durable
+├── BackupError                a copy of the store could not be made, or fails its check
 ├── StorageFailedError         a write failed; nothing may be acknowledged until storage works again
 └── RefusedError               this one request cannot be done; the store is well
     ├── UnknownRowError        no row has this id
@@ -89,6 +90,15 @@ class StorageFailedError(StoreError):
             f"Results cannot be stored: {why}.",
             code="storage",
             action="Nothing is acknowledged until storage works. Check the disk.",
+        )
+
+
+class BackupError(StoreError):
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            f"The backup was not made: {why}.",
+            code="backup-failed",
+            action="Free space or correct what is said, then try again; the store was not changed.",
         )
 
 

@@ -19,7 +19,7 @@ from datetime import datetime
 from pathlib import Path
 
 from edge_agent.store.connection import Database
-from edge_agent.store.directory import sync_directory
+from edge_agent.store.directory import RESTORED, sync_directory
 from edge_agent.store.errors import StoreCorruptError
 from edge_agent.store.rows import Reserved
 from edge_agent.store.times import from_us
@@ -95,10 +95,14 @@ class Identity:
         self._witness = os.open(self._database.data_dir / WITNESS, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._database.on_commit = self._committed
         self._committed(*self._last_commit())
+        # Last of all: a start that was interrupted before sees a restored database again, and takes one more identity.
+        (self._database.data_dir / RESTORED).unlink(missing_ok=True)
 
     def _why_new(self, known: _Known | None, found: str) -> str:
         if not found:
             return _NEW
+        if (self._database.data_dir / RESTORED).exists():
+            return "a backup was restored"
         if known is None:
             return "identity.json is missing"
         if known.identity != found:

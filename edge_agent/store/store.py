@@ -19,7 +19,14 @@ from edge_agent.store.audit import Audit
 from edge_agent.store.connection import Database
 from edge_agent.store.conversion import Conversion
 from edge_agent.store.delivery import Delivery
-from edge_agent.store.directory import DirectoryLock, database_files, prepare, put_back, refuse_unsafe
+from edge_agent.store.directory import (
+    DirectoryLock,
+    database_files,
+    forget_unfinished,
+    prepare,
+    put_back,
+    refuse_unsafe,
+)
 from edge_agent.store.disk import MB, Disk
 from edge_agent.store.errors import DirectoryError, OpenError, StorageFailedError, StoreCorruptError
 from edge_agent.store.group import Outcome, run_group
@@ -67,6 +74,7 @@ class Store(Intake, Conversion, Held, Outbox, Delivery, Audit, Retention, Tally)
             if not allow_unsafe:
                 refuse_unsafe(data_dir)
             put_back(data_dir)
+            forget_unfinished(data_dir)
             identity = _start(database, new_identity)
         except BaseException:
             database.close()

@@ -2,8 +2,10 @@
 
 Promised: a future resolves only after the COMMIT that covers its job; jobs an analyser waits for (``urgent``) go first
 and share one COMMIT; other work (``later``) gets a small slice of time in each turn and never more than a step between
-two urgent groups. After a storage error no job succeeds until a new connection has proved itself with a COMMIT; until
-then ``failed`` says why. Not promised: that a single ``later`` job longer than a step is cut short; give small ones.
+two urgent groups; work too long for a job (a backup) runs outside any transaction in steps of its own, with a whole
+turn for everybody else after each. After a storage error no job succeeds until a new connection has proved itself with
+a COMMIT; until then ``failed`` says why. Not promised: that a single ``later`` job longer than a step is cut short;
+give small ones.
 """
 
 import asyncio
@@ -41,6 +43,7 @@ class StoreThread:
         self._changed = threading.Condition()
         self._urgent: deque[Waiting] = deque()
         self._later: deque[Waiting] = deque()
+        self._stepwise: deque[Waiting] = deque()
         self._stopping = False
         self._failed: str | None = None
         self.recoveries = 0  # how often storage worked again; only this thread counts
@@ -84,6 +87,16 @@ class StoreThread:
         self._put(self._later, waiting)
         return waiting.future
 
+    def stepwise(self, job: Callable[[Store, Callable[[], None]], T]) -> Future[T]:
+        """Long work in steps of a few milliseconds, outside any transaction, one job at a time.
+
+        ``job`` gets the store and what it must call after each step: that serves whoever waits, and raises
+        StorageFailedError when the job is to be given up because storage fails or the agent stops.
+        """
+        waiting = InThread(lambda store: job(store, lambda: self._serve_others(store)))
+        self._put(self._stepwise, waiting)
+        return waiting.future
+
     def _put(self, lane: deque[Waiting], waiting: Waiting) -> None:
         with self._changed:
             if not self._stopping:
@@ -101,7 +114,10 @@ class StoreThread:
         self._opened.set_result(None)
         try:
             while self._wait():
-                self._turn(store)
+                if self._urgent or self._later or self._failed:
+                    self._turn(store)
+                else:
+                    self._go_stepwise(store)
         finally:
             with self._changed:
                 self._stopping = True
@@ -111,7 +127,7 @@ class StoreThread:
     def _wait(self) -> bool:
         """Sleep until there is work or a retry is due; False at the end. A healthy, idle store never wakes."""
         with self._changed:
-            while not (self._urgent or self._later):
+            while not (self._urgent or self._later or self._stepwise):
                 if self._stopping:
                     return False
                 if not self._changed.wait(self._until_retry()) and self._failed:
@@ -134,6 +150,22 @@ class StoreThread:
             # No receipt exists for any of them. What was not begun is refused in the next turn, at once.
             self._fail(StorageFailedError(store.broken).sentence)
         resolve(zip(taken, outcomes, strict=True))
+
+    def _go_stepwise(self, store: Store) -> None:
+        waiting = self._stepwise.popleft()
+        try:
+            outcome = Outcome(waiting.job(store))
+        except Exception as error:  # noqa: BLE001  # whatever a job raises belongs to who gave it; the others go on
+            outcome = Outcome(error=error)
+        resolve([(waiting, outcome)])
+
+    def _serve_others(self, store: Store) -> None:
+        if self._stopping:
+            raise StorageFailedError("the agent is stopping")
+        if self._urgent or self._later:
+            self._turn(store)
+        if self._failed:
+            raise StorageFailedError(store.broken)  # before the connection is replaced under the job
 
     def _jobs(self, taken: list[Waiting]) -> Iterator[Job]:
         """The group's jobs: every urgent one that waits, then later ones for a slice of time."""
@@ -177,7 +209,7 @@ class StoreThread:
 
     def _refuse_all(self, why: str) -> None:
         with self._changed:
-            refused = [*self._urgent, *self._later]
-            self._urgent.clear()
-            self._later.clear()
+            refused = [*self._urgent, *self._later, *self._stepwise]
+            for lane in (self._urgent, self._later, self._stepwise):
+                lane.clear()
         resolve((waiting, Outcome(error=StorageFailedError(why))) for waiting in refused)

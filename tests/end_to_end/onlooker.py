@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,6 +15,8 @@ class Onlooker:
         self._prefix = prefix
         self._lock = threading.Lock()
         self._newest: dict[str, bytes] = {}
+        self.subscribed = False
+        self.say: Callable[[str], object] = lambda topic: None
 
     def heard(self, topic: str, payload: bytes) -> None:
         with self._lock:
@@ -24,6 +26,11 @@ class Onlooker:
         with self._lock:
             payload = self._newest.get(topic, b"")
         return json.loads(payload) if payload else None
+
+    def topics(self) -> set[str]:
+        """Those whose newest payload is not empty."""
+        with self._lock:
+            return {topic for topic, payload in self._newest.items() if payload}
 
     def alarms(self) -> dict[str, Any]:
         """id -> payload of the alarms that are up."""
@@ -38,6 +45,8 @@ def onlooker(host: str, port: int, prefix: str, what: str = "#") -> Iterator[Onl
     client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
     client.on_connect = lambda c, *_: c.subscribe(f"{prefix}/{what}", 1)
     client.on_message = lambda _c, _u, m: seen.heard(m.topic, m.payload)
+    client.on_subscribe = lambda *_: setattr(seen, "subscribed", True)
+    seen.say = lambda topic: client.publish(f"{prefix}/{topic}", b"x", 1)
     client.connect(host, port)
     client.loop_start()
     try:

@@ -14,7 +14,7 @@ import pytest
 from support_conversion import until
 from support_free_port import free_port
 
-from edge_agent.control import ask, socket_path
+from edge_agent.control import ask, follow, socket_path
 
 ROOT = Path(__file__).parents[3]
 UNIT = ROOT / "config" / "systemd" / "edge-agent.service"
@@ -83,6 +83,8 @@ def test_the_agent_starts_stores_answers_and_stops_under_the_units_system_calls(
         assert status["store"]["ok"]
         assert [a["up"] for a in status["analysers"]] == [True]
         assert socket_path(tmp_path / "data").stat().st_mode & 0o777 == 0o660  # in spite of the umask
+        sent = [part for part in follow(tmp_path / "data", "backup") if isinstance(part, bytes)]
+        assert sent[0].startswith(b"SQLite format 3\0")  # a backup, too, is made within those calls
         process.terminate()
         assert process.wait(20) == 0
     until(lambda: not socket_path(tmp_path / "data").exists())

@@ -1,0 +1,41 @@
+"""The mark that a data directory is out of service: the agent refuses to start on it until a person takes it away.
+
+Promised: the mark is on the disk when ``mark`` returns; it deletes nothing. ``erase`` deletes the database, for a
+person who said so.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from edge_agent.errors import OutOfServiceError
+from edge_agent.store.directory import database_files, sync_directory
+
+MARK = "decommissioned"
+
+
+def mark(data_dir: Path, facts: Mapping[str, str]) -> None:
+    """Raises OSError."""
+    fd = os.open(data_dir / MARK, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+    try:
+        os.write(fd, json.dumps(dict(facts)).encode())
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    sync_directory(data_dir)
+
+
+def refuse_decommissioned(data_dir: Path) -> None:
+    """Raises OutOfServiceError."""
+    if (data_dir / MARK).exists():
+        raise OutOfServiceError(data_dir / MARK)
+
+
+def erase(data_dir: Path) -> list[Path]:
+    """Delete the database and its copies; which files went. For who holds the directory's lock."""
+    gone = [path for path in (*database_files(data_dir), *sorted(data_dir.glob("agent-schema-*.db"))) if path.exists()]
+    for path in gone:
+        path.unlink()
+    sync_directory(data_dir)
+    return gone

@@ -1,0 +1,155 @@
+"""A backup's file: what is taken from it is what its manifest says, or nothing is."""
+
+import io
+import json
+import tarfile
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from edge_agent import archive
+from edge_agent.archive import Counts, Manifest, Member, NotABackupError
+
+MADE = datetime(2024, 6, 12, 3, 0, tzinfo=UTC)
+FILES = {"agent.db": b"SQLite format 3\0" + bytes(300_000), "profiles/an1.json": b"lis02_generic\n{}"}
+
+
+def made(folder: Path) -> Path:
+    """A whole one."""
+    places = {}
+    for name, content in FILES.items():
+        places[name] = folder / name
+        places[name].parent.mkdir(exist_ok=True)
+        places[name].write_bytes(content)
+    manifest = Manifest(
+        made=MADE,
+        online=True,
+        agent="0.1.0",
+        sqlite="3.40.1",
+        store_schema=1,
+        site="seoul-01",
+        gateway="gw-01",
+        identity="TESTSTOR",
+        newest=MADE,
+        audit_entry=1,
+        audit_hash="00",
+        counts=Counts(messages={"filed": 2}, held=0, failed=0, unconverted=0),
+        files={name: archive.facts_of(path) for name, path in places.items()},
+    )
+    path = folder / "whole.tar"
+    with path.open("wb") as file:
+        archive.write(file, manifest, archive.sources(manifest, places))
+    return path
+
+
+def rewritten(path: Path, change: Callable[[list[tuple[str, bytes]]], object]) -> Path:
+    """The same with its members changed, whatever the manifest says."""
+    with tarfile.open(path) as tar:
+        members = [(m.name, tar.extractfile(m).read()) for m in tar]  # type: ignore[union-attr]  # all are files
+    change(members)
+    other = path.with_name("other.tar")
+    with tarfile.open(other, "w") as tar:
+        for name, content in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return other
+
+
+def test_what_was_written_reads_back_the_same(tmp_path: Path) -> None:
+    taken: dict[str, bytes] = {}
+
+    def take(name: str, content: Iterable[bytes]) -> None:
+        taken[name] = b"".join(content)
+
+    assert archive.verified(made(tmp_path), take).gateway == "gw-01"
+    assert taken == FILES
+
+
+def test_any_tar_lists_it_with_the_manifest_first(tmp_path: Path) -> None:
+    with tarfile.open(made(tmp_path)) as tar:
+        assert tar.getnames() == ["manifest.json", "agent.db", "profiles/an1.json"]
+        assert {m.mode for m in tar} == {0o600}
+
+
+def test_a_file_that_is_not_changed_is_accepted_when_it_is_packed_anew(tmp_path: Path) -> None:
+    """The control of the tests below: what they change is what is refused."""
+    assert archive.verified(rewritten(made(tmp_path), lambda members: None)).identity == "TESTSTOR"
+
+
+def manifest_with(members: list[tuple[str, bytes]], **changes: object) -> None:
+    members[0] = ("manifest.json", json.dumps({**json.loads(members[0][1]), **changes}).encode())
+
+
+def swapped(members: list[tuple[str, bytes]]) -> None:
+    name, content = members[1]
+    members[1] = (name, content[:-1] + b"x")
+
+
+def renamed(members: list[tuple[str, bytes]], name: str) -> None:
+    facts = json.loads(members[0][1])["files"]
+    facts[name] = facts.pop("profiles/an1.json")
+    manifest_with(members, files=facts)
+    members[2] = (name, members[2][1])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        swapped,
+        lambda members: members.pop(),
+        lambda members: members.append(("agent.db", b"")),
+        lambda members: members.append(("profiles/more.json", b"{}")),
+        lambda members: members.reverse(),
+        lambda members: manifest_with(members, format=2),
+        lambda members: manifest_with(members, surprise=1),
+        lambda members: manifest_with(members, files={}),
+        lambda members: renamed(members, "../an1.json"),
+        lambda members: renamed(members, "/etc/passwd"),
+        lambda members: renamed(members, "profiles/../../an1.json"),
+        lambda members: renamed(members, "control.sock/an1.json"),
+    ],
+)
+def test_what_is_not_as_the_manifest_says_is_refused(
+    tmp_path: Path, change: Callable[[list[tuple[str, bytes]]], object]
+) -> None:
+    with pytest.raises(NotABackupError):
+        archive.verified(rewritten(made(tmp_path), change))
+
+
+@pytest.mark.parametrize("size", [0, 100, 512, 4096, 200_000])
+def test_a_file_cut_short_is_refused(tmp_path: Path, size: int) -> None:
+    path = made(tmp_path)
+    path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(NotABackupError):
+        archive.verified(path)
+
+
+def test_another_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(b"\xff\xd8" + bytes(5000))
+    with pytest.raises(NotABackupError):
+        archive.verified(path)
+    with pytest.raises(NotABackupError):
+        archive.verified(tmp_path / "none.tar")
+
+
+def test_a_link_in_place_of_a_file_is_refused(tmp_path: Path) -> None:
+    path = made(tmp_path)
+    other = tmp_path / "link.tar"
+    with tarfile.open(path) as tar, tarfile.open(other, "w") as out:
+        first = tar.getmembers()[0]
+        out.addfile(first, tar.extractfile(first))
+        link = tarfile.TarInfo("agent.db")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        out.addfile(link)
+    with pytest.raises(NotABackupError):
+        archive.verified(other)
+
+
+def test_a_member_shorter_than_it_said_is_no_archive(tmp_path: Path) -> None:
+    manifest = archive.manifest_of(made(tmp_path))
+    with pytest.raises(OSError), (tmp_path / "short.tar").open("wb") as file:
+        archive.write(file, manifest, [Member("agent.db", 100, [b"short"])])
