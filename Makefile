@@ -61,7 +61,7 @@ fleet: install-tools $(VENV)/.dev
 	@PYTHONPATH=.:tests $(BIN)/python -m fleet.run $(if $(GATEWAYS),--gateways $(GATEWAYS))
 
 docs: $(VENV)/.dev
-	$(BIN)/python tests/architecture/generated_docs.py
+	PYTHONPATH=.:tests $(BIN)/python tests/architecture/generated_docs.py
 
 picture: $(VENV)/.dev
 	$(BIN)/python tests/architecture/demo_picture.py

@@ -39,6 +39,9 @@ class LinkStatus:
     frames: int = 0
     messages: int = 0
     refused: int = 0
+    asked: datetime | None = None  # when it last asked to send
+    unframed: int = 0  # bytes outside any frame
+    refused_for: str = ""  # why the last refused frame was
 
     @property
     def link(self) -> str:
@@ -111,6 +114,9 @@ class Link:
             self._activity.frames,
             self._activity.messages,
             self._activity.refused,
+            self._activity.asked,
+            self._activity.unframed,
+            self._activity.refused_for,
         )
 
     async def _on_connection(self, connection: Connection) -> None:

@@ -17,7 +17,7 @@ from edge_agent.monitor.presence import Presence
 from edge_agent.pins import Pinned
 from edge_agent.publisher.publisher import Publisher
 from edge_agent.publisher.status import PublisherStatus
-from edge_agent.sentences import sentence
+from edge_agent.sentences import REFUSALS, sentence
 from edge_agent.settings import Settings
 from edge_agent.states import OPEN_MESSAGE_STATES, ItemState, MessageState
 from edge_agent.store import backup
@@ -147,6 +147,10 @@ class Questions:
             "connections": list(status.connections),
             "last_byte": shown(status.last_byte),
             "last_result": shown(status.last_result or (told.last_result if told else None)),
+            "asked": shown(status.asked),
+            "unframed_bytes": status.unframed,
+            "refused_frames": status.refused,
+            "refused_for": REFUSALS.get(status.refused_for, status.refused_for),
             "held": held.get(link.analyser_id, 0),
             "failed": failed.get(link.analyser_id, 0),
             "interrupted": interrupted.get(link.analyser_id, 0),

@@ -60,6 +60,9 @@ class Activity:
     frames: int = 0  # stored and acknowledged
     messages: int = 0
     refused: int = 0  # frames answered NAK
+    refused_for: str = ""  # why the last one was, if anything was wrong with it
+    asked: datetime | None = None  # when it last asked to send (ENQ, or a frame without one)
+    unframed: int = 0  # bytes outside any frame
 
     def completed(self, at: datetime) -> None:
         self.last_result = at
@@ -222,12 +225,14 @@ class Session:
                 self._on_refused(event)
             case Noise(raw=raw, answer=answer):
                 await self._answer(answer)
+                self._activity.unframed += len(raw)
                 self._note(Chunk(ChunkKind.NOISE, raw))
             case Closed(answer=answer):
                 await self._answer(answer)
                 await self._on_closed(event)
 
     async def _on_opened(self) -> None:
+        self._activity.asked = self._clock.now()
         was_open, self._open = self._open, True
         if self._intake.transmission is None and self._idle_line.deserves_its_own(self._intake.evidence):
             event = TransmissionEvent.BROKEN if was_open else TransmissionEvent.ENDED
@@ -280,6 +285,7 @@ class Session:
         self._activity.refused += 1
         if event.reason == NOT_READY:  # nothing was wrong with it, and its sender knows that it was not taken
             return
+        self._activity.refused_for = event.reason
         self._note(Chunk(ChunkKind.REFUSED, event.raw, reason=event.reason))
         if event.in_a_row >= self._dialect.nak_limit:
             self._alarms.raise_("nak-limit", self._analyser, count=str(event.in_a_row), reason=event.reason)

@@ -2,14 +2,36 @@
 
 from ipaddress import ip_address, ip_network
 from typing import Annotated, Literal
+from unicodedata import category
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from edge_agent.opening_hours import OpeningHours
 
+_LONGEST = 1024  # characters; a file's name also has at most 255 bytes
+_DAY_S = 86_400
+_YEAR_S = 366 * _DAY_S
+
+
+def _plain_text(text: str) -> str:
+    if len(text) > _LONGEST:
+        raise ValueError(f"must have at most {_LONGEST} characters")
+    if any(category(character) == "Cc" for character in text):
+        raise ValueError("must not contain control characters")
+    return text
+
+
+def _file_name(name: str) -> str:
+    if any(len(part.encode()) > 255 for part in name.split("/")):
+        raise ValueError("must have at most 255 bytes between two /")
+    return name
+
+
 Name = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,32}$")]
+Text = Annotated[str, AfterValidator(_plain_text)]
+FileName = Annotated[Text, AfterValidator(_file_name)]
 
 
 class _Table(BaseModel):
@@ -27,8 +49,8 @@ def _zone(name: str) -> str:
 class AgentTable(_Table):
     site: Name
     gateway: Name
-    timezone: str = "Asia/Seoul"
-    data_dir: str = "/var/lib/edge-agent"
+    timezone: Text = "Asia/Seoul"
+    data_dir: FileName = Field("/var/lib/edge-agent", min_length=1)
 
     _zone = field_validator("timezone")(_zone)
 
@@ -49,21 +71,21 @@ class Consumers(_Table):
 
 
 class MqttTable(_Table):
-    urls: list[str] = Field(min_length=1)
-    ca_file: str = ""
-    cert_file: str = ""
-    key_file: str = ""
-    username: str = ""
-    password_file: str = ""
-    prefix: str = "ivd/v1"
+    urls: list[Text] = Field(min_length=1)
+    ca_file: FileName = ""
+    cert_file: FileName = ""
+    key_file: FileName = ""
+    username: Text = ""
+    password_file: FileName = ""
+    prefix: Text = "ivd/v1"
     confirm: Literal["application", "broker"] = "application"
     consumer: Name | Consumers = "ivd"
     window: int = Field(16, ge=1, le=1000)
     unfiled: int = Field(8, ge=1, le=10_000)
-    ack_timeout_s: int = Field(60, ge=1)
-    retry_max_s: int = Field(300, ge=1)
-    keepalive_s: int = Field(30, ge=5)
-    will_delay_s: int = Field(10, ge=0)
+    ack_timeout_s: int = Field(60, ge=1, le=_DAY_S)
+    retry_max_s: int = Field(300, ge=1, le=_DAY_S)
+    keepalive_s: int = Field(30, ge=5, le=65_535)  # two bytes of CONNECT
+    will_delay_s: int = Field(10, ge=0, le=_DAY_S)
     version: Literal["5", "3.1.1"] = "5"
     require_digest: bool = False
 
@@ -79,8 +101,8 @@ class MqttTable(_Table):
     @field_validator("prefix")
     @classmethod
     def _plain_prefix(cls, value: str) -> str:
-        if not value or value.startswith("/") or value.endswith("/") or any(c in value for c in "+#$"):
-            raise ValueError("must be topic levels without +, # or $ and without / at the ends")
+        if not value or value.startswith("/") or value.endswith("/") or any(c in value for c in "+#$ "):
+            raise ValueError("must be topic levels without +, #, $ or blanks and without / at the ends")
         return value
 
     @model_validator(mode="after")
@@ -99,29 +121,29 @@ class MqttTable(_Table):
 
 class Hl7Table(_Table):
     message: Literal["OUL_R22", "ORU_R01"] = "OUL_R22"
-    receiving_application: str = "IVD"
-    receiving_facility: str = "CENTRAL"
+    receiving_application: Text = "IVD"
+    receiving_facility: Text = "CENTRAL"
 
 
 class StoreTable(_Table):
-    retention_days: int = Field(90, ge=1)
-    reserve_mb: int = Field(8, ge=1)
-    low_water_mb: int = Field(64, ge=1)
+    retention_days: int = Field(90, ge=1, le=36_500)
+    reserve_mb: int = Field(8, ge=1, le=1_000_000)
+    low_water_mb: int = Field(64, ge=1, le=1_000_000)
 
 
 class DriversTable(_Table):
-    allow: list[str] = []
-    devices_dir: str = "devices.d"
+    allow: list[Text] = []
+    devices_dir: FileName = "devices.d"
 
 
 class WebTable(_Table):
-    listen: str = "127.0.0.1:8480"
+    listen: Text = "127.0.0.1:8480"
 
 
 class MetricsTable(_Table):
     """``listen``: address:port; empty: off."""
 
-    listen: str = ""
+    listen: Text = ""
 
     @field_validator("listen")
     @classmethod
@@ -142,24 +164,24 @@ class MetricsTable(_Table):
 
 
 class SiteTable(_Table):
-    specimen_id: str = ""
+    specimen_id: Text = ""
 
 
 class LinkTable(_Table):
     role: Literal["results", "orders"]
-    transport: str
+    transport: Text
 
 
 class AnalyserTable(_Table):
     id: Name
-    profile: str
+    profile: Text
     mode: Literal["production", "validation"] = "validation"
-    transport: str = ""
+    transport: Text = ""
     links: list[LinkTable] = []
-    peer: list[str] = []
-    timezone: str = ""
-    hours: str = ""
-    usual_gap_s: int | None = Field(None, ge=0)
+    peer: list[Text] = []
+    timezone: Text = ""
+    hours: Text = ""
+    usual_gap_s: int | None = Field(None, ge=0, le=_YEAR_S)
     on_unknown_code: Literal["send-local", "hold"] = "send-local"
 
     @field_validator("hours")

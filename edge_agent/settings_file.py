@@ -6,7 +6,7 @@ file is never half used: ``load`` returns a complete ``Settings`` or raises ``Co
 
 import os
 import tomllib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from ipaddress import ip_network
@@ -33,6 +33,7 @@ _PLAIN_WORDS = {
     "list_type": "must be a list in [ ]",
     "model_type": "must be a table",
     "too_short": "must not be empty",
+    "string_too_short": "must not be empty",
 }
 
 
@@ -171,7 +172,7 @@ def _overlap(one: str, other: str) -> bool:
 
 def _problem(path: Path, lines: LineIndex, raw: dict[str, Any], error: dict[str, Any]) -> Problem:
     location = _location(error)
-    text = _sentence(error)
+    text = sentence(error)
     if error["type"] == "extra_forbidden":
         text = _unknown_key(location)
     dotted = ".".join(str(part) for part in location)
@@ -182,7 +183,8 @@ def _location(error: dict[str, Any]) -> list[str | int]:
     return [part for part in error["loc"] if part not in ("Consumers", "constrained-str")]
 
 
-def _sentence(error: dict[str, Any]) -> str:
+def sentence(error: Mapping[str, Any]) -> str:
+    """What is wrong in one of pydantic's errors, for a person."""
     kind = str(error["type"])
     if kind == "value_error":
         return str(error["ctx"]["error"])

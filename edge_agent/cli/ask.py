@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from edge_agent.cli import show_status, show_trace
+from edge_agent.cli.completion import analysers
 from edge_agent.cli.options import data_dir, reading
 from edge_agent.control import ask
 from edge_agent.states import MessageState
@@ -32,7 +33,7 @@ def status(config_: Path | None, as_json: bool) -> None:
     type=click.Choice([s.value for s in MessageState] + ["held", "failed"]),
     help="Only these; default all open.",
 )
-@click.option("--analyser", help="Only this analyser's.")
+@click.option("--analyser", shell_complete=analysers, help="Only this analyser's.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="At most so many.")
 @reading
 def queue(config_: Path | None, as_json: bool, state: str | None, analyser: str | None, limit: int) -> None:

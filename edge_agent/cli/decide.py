@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from edge_agent.cli.completion import analysers, codes
 from edge_agent.cli.options import config_option, data_dir
 from edge_agent.control import ask
 
@@ -16,8 +17,8 @@ _SET_ASIDE = (
 @click.command()
 @click.argument("ids", metavar="[ID]...", nargs=-1)
 @click.option("--held", is_flag=True, help="Instead of ids: everything that is held or failed.")
-@click.option("--analyser", help="With --held: only of this analyser.")
-@click.option("--code", help="With --held: only for this reason, a code that `queue` shows.")
+@click.option("--analyser", shell_complete=analysers, help="With --held: only of this analyser.")
+@click.option("--code", shell_complete=codes, help="With --held: only for this reason, a code that `queue` shows.")
 @click.option("--again", is_flag=True, help="Also send a message that is filed, once more.")
 @click.option("--note", default="", help="Why, for the audit trail. Name no patient.")
 @config_option

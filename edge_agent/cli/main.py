@@ -11,10 +11,13 @@ from edge_agent.cli import (
     asyncapi,
     backup,
     bundle,
+    completion,
     decide,
     decommission,
     device,
     hl7,
+    init,
+    probe,
     production,
     profile,
     reload,
@@ -61,6 +64,8 @@ def main(ctx: click.Context, config: Path | None) -> None:
 
 
 COMMANDS = (
+    init.init,
+    probe.probe,
     run.run,
     run.check,
     reload.reload,
@@ -80,6 +85,7 @@ COMMANDS = (
     restore.restore,
     bundle.support_bundle,
     decommission.decommission,
+    completion.completion,
 )
 
 for command in COMMANDS:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from edge_agent.cli.completion import analysers
 from edge_agent.cli.options import config_option, data_dir, json_option
 from edge_agent.control import ask
 from edge_agent.errors import AgentError
@@ -16,7 +17,7 @@ Answer = Mapping[str, Any]
 
 
 @click.command()
-@click.argument("analyser", metavar="ANALYSER")
+@click.argument("analyser", metavar="ANALYSER", shell_complete=analysers)
 @click.option("--back", is_flag=True, help="From production back to validation.")
 @click.option("--yes", is_flag=True, help="Change it. Without this the evidence is shown and nothing is changed.")
 @click.option("--note", default="", help="With --yes, and required: why, for the audit trail. Name no patient.")

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from edge_agent.cli import show_profile
+from edge_agent.cli.completion import analysers
 from edge_agent.cli.options import config_option, data_dir, json_option, reading
 from edge_agent.control import ask
 
@@ -19,7 +20,7 @@ def profile() -> None:
 
 
 @profile.command()
-@click.argument("analyser", metavar="ANALYSER")
+@click.argument("analyser", metavar="ANALYSER", shell_complete=analysers)
 @reading
 def show(config_: Path | None, as_json: bool, analyser: str) -> None:
     """Show the profile in use, the one that is installed, and those that were used before."""
@@ -28,7 +29,7 @@ def show(config_: Path | None, as_json: bool, analyser: str) -> None:
 
 
 @profile.command()
-@click.argument("analyser", metavar="ANALYSER")
+@click.argument("analyser", metavar="ANALYSER", shell_complete=analysers)
 @click.option("--back", is_flag=True, help="The profile that was used last before, instead of the installed one.")
 @click.option(
     "--last",

@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from edge_agent.config_place import make_folder, place
 from edge_agent.errors import AgentError
 from edge_agent.service.unit import NAME, Places, config_text, modules_text, unit_text
 
@@ -42,11 +43,14 @@ class Installer:
             yield _write(self._places.modules, modules_text())
         if self._places.config.exists():
             yield f"{self._places.config} is there and stays as it is."
-        else:
+        elif self._alien:  # the group that will read it is not known here
             yield _write(self._places.config, config_text())
+        else:
+            place(self._places.config, config_text())
+            yield f"Wrote {self._places.config}."
         if not packaged:
             yield from self._manager(("daemon-reload",), ("enable", NAME))
-        yield f"Next: edit {self._places.config}, `edge-agent check`, then `systemctl start {NAME}`."
+        yield f"Next: `edge-agent init`, or edit {self._places.config}; `edge-agent check`; `systemctl start {NAME}`."
 
     def remove(self) -> Iterator[str]:
         """Sentences, each after its step was done."""
@@ -108,7 +112,7 @@ def _write(path: Path, text: str) -> str:
     try:
         if path.exists() and path.read_text(encoding="utf-8") == text:
             return f"{path} is up to date."
-        _make_folder(path.parent)
+        make_folder(path.parent)
         aside = path.with_name(f".{path.name}.new")
         aside.write_text(text, encoding="utf-8")
         aside.chmod(0o644)
@@ -116,14 +120,6 @@ def _write(path: Path, text: str) -> str:
     except (OSError, UnicodeDecodeError) as error:
         raise _failed(f"{path} cannot be written", error) from error
     return f"Wrote {path}."
-
-
-def _make_folder(folder: Path) -> None:
-    """The service's user reads here, whatever root's umask is."""
-    if not folder.is_dir():
-        _make_folder(folder.parent)
-        folder.mkdir()
-        folder.chmod(0o755)
 
 
 def _delete(path: Path) -> str:

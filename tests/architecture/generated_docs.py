@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
 
+from architecture.man_page import man_page
+
 from drivers.sdk import SHIPPED, load
 from edge_agent import outcomes, states
 from edge_agent.asyncapi import document
@@ -130,6 +132,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "codes.md": codes,
     "devices.md": devices,
     "metrics.md": metrics,
+    "edge-agent.1": man_page,
     "states.md": state_tables,
     "../config/asyncapi.yaml": asyncapi,
 }

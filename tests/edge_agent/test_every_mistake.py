@@ -93,3 +93,76 @@ def test_a_file_of_another_shape_is_no_crash(tmp_path: Path, text: str, expected
     path = tmp_path / "edge-agent.toml"
     path.write_text(text, encoding="utf-8")
     assert set(expected) <= set(mistakes(path))
+
+
+# A mistake on nearly every line, no two of a kind.
+TWENTY = """\
+[agent]
+site = "Seoul 01"
+gateway = "any"
+timezone = "Seoul"
+data_dir = ""
+[mqtt]
+urls = ["http://broker.example"]
+ca_file = "no-such-file.pem"
+prefix = "/ivd/v1/"
+confirm = "maybe"
+windw = 16
+unfiled = 0
+ack_timeout_s = "60"
+keepalive_s = 100000
+require_digest = 1
+[hl7]
+message = "ORU_R1"
+[sotre]
+retention_days = 90
+[site]
+specimen_id = "(["
+[[analyser]]
+id = "xn1"
+profile = "sysmex_xm"
+mode = "test"
+transport = "tcp-serve://127.0.0.1:5600"
+peer = ["10.0.0"]
+on_unknown_code = true
+[[analyser]]
+id = "xn1"
+profile = "sysmex_xn"
+transport = "serial:///dev/ttyUSB0?baud=9600"
+"""
+TWENTY_PLACES = [
+    (2, "agent.site"),
+    (3, "agent.gateway"),
+    (4, "agent.timezone"),
+    (5, "agent.data_dir"),
+    (7, "mqtt.urls"),
+    (8, "mqtt.ca_file"),
+    (9, "mqtt.prefix"),
+    (10, "mqtt.confirm"),
+    (11, "mqtt.windw"),
+    (12, "mqtt.unfiled"),
+    (13, "mqtt.ack_timeout_s"),
+    (14, "mqtt.keepalive_s"),
+    (15, "mqtt.require_digest"),
+    (17, "hl7.message"),
+    (18, "sotre"),
+    (21, "site.specimen_id"),
+    (24, "analyser.xn1.profile"),
+    (25, "analyser.xn1.mode"),
+    (26, "analyser.xn1.transport"),
+    (27, "analyser.xn1.peer"),
+    (28, "analyser.xn1.on_unknown_code"),
+    (30, "analyser.xn1.id"),
+    (32, "analyser.xn1.transport"),
+]
+
+
+def test_more_than_twenty_mistakes_are_each_named_on_their_line_in_one_pass(tmp_path: Path) -> None:
+    path = tmp_path / "edge-agent.toml"
+    path.write_text(TWENTY, encoding="utf-8")
+    assert mistakes(path) == TWENTY_PLACES
+    with pytest.raises(ConfigurationError) as caught:
+        loaded(path)
+    said = {problem.line: problem.text for problem in caught.value.problems}
+    for line, meant in ((11, "'window'"), (18, "'store'"), (24, '"sysmex_xn"'), (26, "tcp-server"), (32, "baudrate")):
+        assert f"did you mean {meant}?" in said[line]

@@ -4,7 +4,7 @@ import asyncio
 import random
 
 from support_ports import Wire, run, until
-from support_session import ACK, ENQ, MESSAGE, SOURCE, Rig, rig, store_in, talk
+from support_session import ACK, ENQ, MESSAGE, NAK, RECORDS, SOURCE, Rig, bad, rig, store_in, talk
 
 from drivers.protocols.lis01 import Dialect
 from edge_agent.clock import SystemClock
@@ -84,6 +84,21 @@ def test_a_full_port_raises_an_alarm_of_its_own(tmp_path):
             assert await second.hung_up()
             assert r.codes() == {"connections-full"}
             assert await talk(first, *MESSAGE) == [ACK] * 4
+
+    with store_in(tmp_path) as store:
+        run(main(store))
+
+
+def test_what_came_and_was_of_no_use_is_counted_for_people(tmp_path):
+    async def main(store):
+        async with rig(store) as r:
+            before = r.link.status()
+            assert (before.asked, before.unframed, before.refused, before.refused_for) == (None, 0, 0, "")
+            wire = await r.call()
+            assert await talk(wire, b"what?" + ENQ, bad(1, RECORDS[0]), *MESSAGE) == [ACK, NAK, *[ACK] * 4]
+            status = r.link.status()
+            assert (status.unframed, status.refused, status.refused_for) == (5, 1, "checksum")
+            assert status.asked is not None
 
     with store_in(tmp_path) as store:
         run(main(store))

@@ -137,7 +137,7 @@ def test_on_a_system_the_user_is_made_and_the_service_enabled_but_not_started(sy
         "systemctl enable edge-agent",
     ]
     assert said[0] == "Made the system user edge-agent."
-    assert said[-1].startswith("Next: edit ")
+    assert said[-1].startswith("Next: `edge-agent init`, or edit ")
 
 
 def test_a_user_that_is_there_is_not_made_again(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
