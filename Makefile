@@ -4,12 +4,13 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 SHELL  := /bin/bash
 
-.PHONY: help docs picture demo test check bench fleet fast-test install-tools verify-main wheel-smoke lock clean deb deb-walk
+.PHONY: help docs picture demo test check bench fleet fast-test install-tools verify-main verify-run wheel-smoke lock clean deb deb-walk
 
 help:
 	@echo "make demo          a simulated lab on this machine: three analysers, the agent, a broker, a management system"
 	@echo "make test          install what the tests need, then lint, types, contracts and all tests"
 	@echo "make verify-main   the acceptance list, a line per item (about 15 minutes)"
+	@echo "make verify-run    the same for what it takes to run it for real: package, security, contract, fleet (as root, about 30 minutes)"
 	@echo "make wheel-smoke   build the wheel, install it outside the checkout, run it"
 	@echo "make deb           build dist/ivd-edge-agent_VERSION_ARCHITECTURE.deb, for the Debian this runs on"
 	@echo "make deb-walk      from a bare Debian 12 to a filed result by that package alone, then upgrade and purge it (as root)"
@@ -38,8 +39,8 @@ fast-test: $(VENV)/.dev
 install-tools:
 	@bash tests/install-tools.sh
 
-verify-main: install-tools
-	@$(PYTHON) tests/verify.py main
+verify-main verify-run: install-tools
+	@$(PYTHON) tests/verify.py $(@:verify-%=%)
 
 wheel-smoke: $(VENV)/.dev
 	@bash tests/wheel-smoke.sh $(BIN)/python

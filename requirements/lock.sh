@@ -5,6 +5,6 @@ python=$1
 "$python" -m pip install --quiet --disable-pip-version-check pip-tools
 common=(--quiet --generate-hashes --strip-extras --allow-unsafe --no-header --no-annotate --no-emit-index-url
         --no-emit-find-links --no-emit-trusted-host --resolver=backtracking)
-"$python" -m piptools compile "${common[@]}" --output-file requirements/run.txt pyproject.toml
+"$python" -m piptools compile "${common[@]}" --extra metrics --output-file requirements/run.txt pyproject.toml
 "$python" -m piptools compile "${common[@]}" --extra dev --constraint requirements/run.txt \
     --output-file requirements/dev.txt pyproject.toml requirements/build.in

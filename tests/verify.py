@@ -76,7 +76,26 @@ def run(item: Item, folder: Path, log: Path) -> tuple[bool, str, float]:
     return held, "; ".join(dict.fromkeys(figures[-10:])), took
 
 
-LISTS = {"main": MAIN}
+RUN = (
+    make("install", ".venv/.dev"),
+    make("bare Debian 12 to a filed result, by the package alone", "deb-walk", r"(?m)^ok .*", 900.0),
+    pytest("exposure offline; the end-to-end path under the unit's confinement", "tests/edge_agent/service"),
+    pytest("every bad TLS peer refused, 0 bytes of payload", "tests/edge_agent/publisher/test_tls_matrix.py"),
+    pytest("every foreign topic refused", "tests/edge_agent/publisher/test_access_list.py"),
+    pytest("no patient data outside the store", "tests/end_to_end/test_no_patient_data.py"),
+    pytest("the contract, both ways", "tests/end_to_end/test_contract.py", "tests/end_to_end/test_example_consumer.py"),
+    make("1,000 gateways on one broker", "fleet", r"(?m)^(?:\d+ results|\d+ different|lost after).*"),
+    pytest(
+        "reload, backup, restore, decommission, profiles, production",
+        "tests/end_to_end/test_reload.py",
+        "tests/end_to_end/test_backup_restore.py",
+        "tests/end_to_end/test_decommission.py",
+        "tests/end_to_end/test_changed_profile.py",
+        "tests/end_to_end/test_into_production.py",
+    ),
+    make("bench", "bench", r"(?m)^\w[\w -]*: .*: (?:met|NOT MET)$"),
+)
+LISTS = {"main": MAIN, "run": RUN}
 
 
 def main(name: str) -> int:
