@@ -27,8 +27,8 @@ def mark(data_dir: Path, facts: Mapping[str, str]) -> None:
 
 
 def refuse_decommissioned(data_dir: Path) -> None:
-    """Raises OutOfServiceError."""
-    if (data_dir / MARK).exists():
+    """Raises OutOfServiceError. A directory one may not look into is told by who opens the store in it."""
+    if os.path.lexists(data_dir / MARK):
         raise OutOfServiceError(data_dir / MARK)
 
 
