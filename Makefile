@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 SHELL  := /bin/bash
 
-.PHONY: help docs picture demo test check bench fleet fast-test install-tools verify-main verify-run wheel-smoke lock clean deb deb-walk
+.PHONY: help docs picture demo test check bench fleet fast-test install-tools verify-main verify-run wheel-smoke sbom lock clean deb deb-walk
 
 help:
 	@echo "make demo          a simulated lab on this machine: three analysers, the agent, a broker, a management system"
@@ -14,6 +14,7 @@ help:
 	@echo "make wheel-smoke   build the wheel, install it outside the checkout, run it"
 	@echo "make deb           build dist/ivd-edge-agent_VERSION_ARCHITECTURE.deb, for the Debian this runs on"
 	@echo "make deb-walk      from a bare Debian 12 to a filed result by that package alone, then upgrade and purge it (as root)"
+	@echo "make sbom          write dist/ivd-edge-agent-VERSION.cdx.json, the bill of materials (CycloneDX 1.6)"
 	@echo "make docs          write the pages that are made from tables; make picture: docs/demo.svg"
 	@echo "make bench         measure speed and size against their targets, write docs/benchmarks.md (about 8 minutes)"
 	@echo "make fleet         1,000 gateways on one broker, in figures (about 2 minutes); GATEWAYS=50 for a smaller one"
@@ -51,6 +52,9 @@ deb: $(VENV)/.dev
 deb-walk: $(VENV)/.dev
 	@bash tests/install-tools.sh debootstrap
 	@$(BIN)/python tests/deb_package/walk.py $(BIN)/python
+
+sbom: $(VENV)/.dev
+	@bash requirements/sbom.sh $(BIN)/python
 
 lock: $(VENV)/.dev
 	@bash requirements/lock.sh $(BIN)/python

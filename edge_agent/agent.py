@@ -21,11 +21,13 @@ from edge_agent.converter import Converter, Reader
 from edge_agent.decisions import Decisions
 from edge_agent.generation import Configuration, Generation
 from edge_agent.links import Links
+from edge_agent.logs import in_loop
 from edge_agent.metrics.port import MetricsPort
 from edge_agent.monitor.alarms import Alarms
 from edge_agent.monitor.health import HealthReporter
 from edge_agent.monitor.housekeeping import Housekeeping
 from edge_agent.monitor.presence import Presence
+from edge_agent.monitor.program import Program
 from edge_agent.promotion import Promotion
 from edge_agent.publisher.publisher import Publisher
 from edge_agent.questions import Questions
@@ -67,6 +69,7 @@ class Agent:
         """Until SIGTERM or SIGINT. Exit status 0, or 1 when a part failed that nobody expected to fail."""
         refuse_decommissioned(self._data_dir)
         loop = asyncio.get_running_loop()
+        loop.set_exception_handler(in_loop)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._asked.set)
@@ -102,8 +105,9 @@ class Agent:
         watch = Watch(store, links.links, now.usual_gaps(), alarms, presence, clock, hours=now.hours())
         health = HealthReporter(store, clock, alarms, presence, watch.host_clock)
         housekeeping = self._housekeeping(store, alarms, watch)
+        program = Program(alarms, links.tried)
         questions = Questions(
-            settings, __version__, clock.now(), store, publisher, alarms, links.links, readers, pins, presence
+            settings, __version__, clock.now(), store, publisher, alarms, links.links, readers, pins, presence, program
         )
         metrics = MetricsPort(now, questions)
         running = Running(now, identity, links, watch, publisher, presence, housekeeping, metrics, readers, pins)
@@ -121,6 +125,7 @@ class Agent:
         await watch.look()
         self._start(converter=converter.ended(), watch=watch.run(), health=health.run())
         self._start(housekeeping=housekeeping.run(), links=links.run(), reload=reload.run(), metrics=metrics.run())
+        self._start(program=program.run())
         if pulse.wanted:
             self._start(pulse=pulse.run())
         presence.running()

@@ -364,6 +364,7 @@ _TABLE = (
         "The audit chain does not verify from entry {entry}.",
         "Keep the data directory untouched and call support.",
     ),
+    Code("program-changed", E, "The program is not as released: {what}.", "Install the package anew, and start again."),
     Code(
         "clock",
         W,

@@ -96,6 +96,10 @@ ALARMS: Mapping[str, Outcome] = {
         "They are taken and go out; the record of what was done cannot be relied on.",
         "When the daily check finds it whole.",
     ),
+    "program-changed": Outcome(
+        "They are taken and go out as ever; whether they are right is as sure as the change.",
+        "At the next start of a program that is as released.",
+    ),
     "clock": Outcome(
         "They go out; times of receipt may be wrong.", "24 hours after it was moved; when its time server is heard."
     ),

@@ -187,7 +187,7 @@ def _observation_hold(observation: Observation, specimen: Specimen, coding: Codi
     if coded.unit_contradicts:
         return Hold("unit-contradicts", observation.code)
     if not coded.known and policy.on_unknown_code == "hold":
-        return Hold("unknown-test-held", observation.code)
+        return Hold("unknown-test-held", policy.shown_code(observation.code, _about_patient(specimen)))
     return None
 
 
@@ -197,9 +197,18 @@ def _unknown_tests(
     """Tests that a profile with a code table does not know. A profile without a table knows none and says nothing."""
     if not set(coding.rows) - {ANY_CODE} or policy.on_unknown_code == "hold":
         return ()
-    sent = {o.observation.code: None for s in specimens for o in s.free() if o.observation.kind is Kind.RESULT}
-    unknown = [code for code in sent if code not in coding.rows]
-    return tuple(("unknown-test", {"test": policy.shown_code(code)}) for code in unknown)
+    unknown = {
+        policy.shown_code(o.observation.code, _about_patient(s.specimen)): None
+        for s in specimens
+        for o in s.free()
+        if o.observation.kind is Kind.RESULT and o.observation.code not in coding.rows
+    }
+    return tuple(("unknown-test", {"test": shown}) for shown in unknown)
+
+
+def _about_patient(specimen: Specimen) -> tuple[str, ...]:
+    patient = specimen.patient
+    return (specimen.id, specimen.instrument_id, patient.id, patient.birth_date, *patient.name.split("^"))
 
 
 def _aborted(transmission: Transmission, reports: list[Report]) -> tuple[tuple[str, Mapping[str, str]], ...]:

@@ -1,6 +1,7 @@
 """What a site decided about one analyser, in the form conversion needs it."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Self
@@ -11,6 +12,8 @@ from edge_agent.store.rows import Reserved
 from edge_agent.to_hl7 import Envelope
 
 _CODE = re.compile(r"[A-Za-z0-9%#_.^+*/-]{1,20}")
+NOT_SHOWN = "(not shown)"
+_TELLING = 4  # characters; shorter words of a name are also parts of test codes
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +37,14 @@ class Policy:
         """
         return replace(self, mode=mode)
 
-    def shown_code(self, sent: str) -> str:
-        """A test code as an alarm may name it. Where a profile looks in the wrong field it could be a specimen's id."""
+    def shown_code(self, sent: str, words: Iterable[str] = ()) -> str:
+        """A test code as an alarm may name it. Where a profile looks in the wrong field it could be a specimen's id.
+
+        ``words``: what the same message says of its patient and specimen.
+        """
         is_id = self.specimen_id is not None and self.specimen_id.fullmatch(sent)
-        return sent if _CODE.fullmatch(sent) and not is_id else "(not shown)"
+        quotes = any(word == sent or (len(word) >= _TELLING and word in sent) for word in words if word)
+        return sent if _CODE.fullmatch(sent) and not is_id and not quotes else NOT_SHOWN
 
     def envelope(self, reserved: Reserved) -> Envelope:
         return Envelope(

@@ -14,6 +14,7 @@ from edge_agent.errors import AgentError, UnknownIdError
 from edge_agent.link import Link
 from edge_agent.monitor.alarms import Alarm, Alarms
 from edge_agent.monitor.presence import Presence
+from edge_agent.monitor.program import Program
 from edge_agent.pins import Pinned
 from edge_agent.publisher.publisher import Publisher
 from edge_agent.publisher.status import PublisherStatus
@@ -51,6 +52,7 @@ class Questions:
     readers: Mapping[str, Reader]
     pins: Mapping[str, Pinned]
     presence: Presence
+    program: Program
 
     def answers(self) -> Mapping[str, Answer]:
         return {"status": self.status, "queue": self.queue, "show": self.show, "trace": self.trace}
@@ -65,6 +67,7 @@ class Questions:
             "gateway": self.settings.agent.gateway,
             "state": self.presence.state("", self.started).state,
             "started": shown(self.started),
+            "program": _program(self.program),
             **await self._stored(),
             "broker": _broker(self.publisher.status()),
             "alarms": [_alarm(a) for a in active],
@@ -181,6 +184,12 @@ def _verdict(active: Sequence[Alarm]) -> str:
     if not active:
         return "All is well."
     return f"All is well, with {len(active)} remark{'s' if len(active) > 1 else ''} below."
+
+
+def _program(program: Program) -> Plain:
+    found = program.verdict
+    facts = {"files": found.files, "differences": list(found.differences)} if found else {}
+    return {"text": program.text, **facts}
 
 
 def _broker(status: PublisherStatus) -> Plain:

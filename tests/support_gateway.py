@@ -23,6 +23,7 @@ from edge_agent.link import LinkStatus
 from edge_agent.monitor.alarms import Alarms
 from edge_agent.monitor.payloads import Info
 from edge_agent.monitor.presence import Presence
+from edge_agent.monitor.program import Program
 from edge_agent.mqtt_options import mqtt_options
 from edge_agent.pins import Pinned
 from edge_agent.publisher.publisher import Publisher
@@ -91,6 +92,7 @@ class Gateway:
             made.readers,
             self.pins,
             self.presence,
+            Program(self.alarms, after=self._nothing),
         )
         self.decided: list[str] = []
         self.decisions = Decisions(made.store, self.decided.append, lambda: made.converter.kick())
@@ -100,6 +102,8 @@ class Gateway:
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, name="gateway", daemon=True)
         self.server = ControlServer(socket_path(self.data_dir), self.answers)
+
+    async def _nothing(self) -> None: ...
 
     def run(self, job: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(job, self.loop).result(20)

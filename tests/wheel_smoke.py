@@ -12,6 +12,7 @@ from pathlib import Path
 
 from drivers import sdk
 from edge_agent.cli.main import main as agent_command
+from edge_agent.integrity import examine
 from edge_agent.settings_file import load
 
 
@@ -61,8 +62,15 @@ def service_can_be_installed() -> None:
         assert load(Path(folder) / "etc/edge-agent/edge-agent.toml").agent.gateway == "gw-01"
 
 
+def files_are_as_released() -> None:
+    found = examine()
+    assert found.files > 200
+    assert not found.differences, found.text
+
+
 if __name__ == "__main__":
     commands_answer()
+    files_are_as_released()
     shipped_files_are_there()
     configuration_is_checked()
     service_can_be_installed()

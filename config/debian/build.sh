@@ -65,7 +65,7 @@ service() { # one source for unit and module list: what `service install` writes
 
 documents() {
     mkdir -p "$tree/$doc/docs/decisions" "$tree/$doc/drivers"
-    install -m 644 README.md "$tree/$doc/"
+    install -m 644 README.md SECURITY.md "$tree/$doc/"
     install -m 644 docs/*.md docs/*.svg "$tree/$doc/docs/"
     install -m 644 docs/decisions/* "$tree/$doc/docs/decisions/"
     install -m 644 drivers/README.md "$tree/$doc/drivers/"

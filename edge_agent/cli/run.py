@@ -1,8 +1,11 @@
 """Commands that use the configuration themselves: run, check."""
 
 import asyncio
+import contextlib
 import json
 import logging
+import os
+import resource
 import sys
 from pathlib import Path
 from typing import get_args
@@ -37,6 +40,9 @@ def run(config_: Path | None, log_level: str, log_format: Format) -> None:
     path = config_path(config_)
     configuration = Configuration.read(path)
     set_up(getattr(logging, log_level.upper()), log_format)
+    with contextlib.suppress(OSError, ValueError):  # a confined service may not set it, and has LimitCORE=0
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold results
+    os.umask(0o077)  # whatever is written is this user's alone
     agent = Agent.build(configuration)
     sys.exit(asyncio.run(agent.run()))
 

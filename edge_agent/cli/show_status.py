@@ -41,6 +41,7 @@ def _facts(answer: Answer) -> list[str]:
     return [
         f"agent      {answer['version']} {answer['state']} since {answer['started']}, site {answer['site']}, "
         f"gateway {answer['gateway']}",
+        f"program    {answer['program']['text']}",
         f"broker     {broker['text']}",
         f"messages   {waiting}" + (f"; oldest unfiled {answer['oldest_unfiled']}" if answer["oldest_unfiled"] else ""),
         f"store      {store['text']}",

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
 
+from architecture import licences
 from architecture.man_page import man_page
 
 from drivers.sdk import SHIPPED, load
@@ -130,6 +131,7 @@ def asyncapi() -> str:
 PAGES: Mapping[str, Callable[[], str]] = {
     "codes.md": codes,
     "devices.md": devices,
+    "licences.md": licences.page,
     "metrics.md": metrics,
     "edge-agent.1": man_page,
     "states.md": state_tables,

@@ -338,6 +338,7 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
 # They say how the agent was started, so only another start takes them away.
 UNTIL_THE_NEXT_START = {
     "weak-mode": "publisher/test_filing.py",
+    "program-changed": "test_integrity.py",
     "store-restored": "../end_to_end/test_restored_store.py",
 }
 
