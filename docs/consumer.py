@@ -8,7 +8,7 @@ from paho.mqtt.properties import PacketTypes, Properties
 PREFIX, CONSUMER, HL7, JSON = "ivd/v1", "ivd", "application/hl7-v2; charset=utf-8", "application/json"
 host, port, database, instance, *group = sys.argv[1:]
 db = sqlite3.connect(database, timeout=30, isolation_level=None)  # every statement commits, to the disk:
-db.executescript("""PRAGMA synchronous = FULL;
+db.executescript("""PRAGMA synchronous = EXTRA;
     CREATE TABLE IF NOT EXISTS filed (id TEXT PRIMARY KEY, topic TEXT, sequence INTEGER, payload BLOB);""")
 state, born, owed = f"{PREFIX}/_central/{CONSUMER}/{instance}/state", time.time_ns() // 1_000_000, {}
 
@@ -37,7 +37,7 @@ def on_connect(client, _userdata, _flags, _code, _properties):
 
 
 def on_message(client, _userdata, message):
-    there, said = f"{message.topic.rpartition('/up/')[0]}/down/ack/{CONSUMER}", message.properties
+    there, said = f"{message.topic.rsplit('/', 3)[0]}/down/ack/{CONSUMER}", message.properties
     if getattr(said, "ResponseTopic", "") != there:  # another consumer's route: it files and answers
         return client.ack(message.mid, message.qos)
     key = getattr(said, "CorrelationData", b"").decode("utf-8", "replace")
@@ -50,10 +50,11 @@ def on_message(client, _userdata, message):
 
 client = Client(CallbackAPIVersion.VERSION2, f"{CONSUMER}-{instance}", protocol=MQTTv5, manual_ack=True)
 client.on_connect, client.on_message = on_connect, on_message
-client.on_publish = lambda *said: client.ack(*owed.pop(said[2])) if said[2] in owed else None  # the broker has the ACK
+# The PUBACK goes when the broker has our ACK. Not when it may not have it: this program ends, and the message stays.
+client.on_publish = lambda c, _u, mid, how, _p: sys.exit(str(how)) if how.is_failure else c.ack(*owed.pop(mid, (0, 0)))
 client.on_disconnect = lambda *_: sys.exit("The connection ended.")  # what keeps this program running starts it again
 client.will_set(state, b'{"online": false, "timestamp": %d}' % born, 1, True, properties(PacketTypes.WILLMESSAGE, JSON))
 session = Properties(PacketTypes.CONNECT)
-session.SessionExpiryInterval = 7 * 86_400  # results wait at the broker while we are away
+session.SessionExpiryInterval = 10 if group else 7 * 86_400  # alone: results wait at the broker while we are away
 client.connect(host, int(port), keepalive=30, clean_start=False, properties=session)
 client.loop_forever()

@@ -28,13 +28,19 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 class Consumer:
     def __init__(self, host: str, port: int, database: Path, instance: str = "a", group: str = "") -> None:
         self.database = database
+        self._errors = database.with_name(f"{database.stem}-{instance}.err")
         self._words = [str(FILE), host, str(port), str(database), instance, *([group] if group else [])]
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, *, killed_instead_of_answer: int = 0) -> None:
         """``killed_instead_of_answer``: it files that many results and kills itself (-9) before it answers the last."""
         program = ["-c", _KILLED, str(killed_instead_of_answer)] if killed_instead_of_answer else []
-        self._process = subprocess.Popen([sys.executable, *program, *self._words], stderr=subprocess.DEVNULL)
+        with self._errors.open("wb") as errors:
+            self._process = subprocess.Popen([sys.executable, *program, *self._words], stderr=errors)
+
+    def said(self) -> str:
+        """Its standard error, since it was started last."""
+        return self._errors.read_text(encoding="utf-8")
 
     def ended(self) -> int | None:
         """How it ended; None while it runs."""

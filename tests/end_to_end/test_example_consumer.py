@@ -1,6 +1,10 @@
 """The example of the page does what the page says, against a real gateway and a real broker."""
 
 import hashlib
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +15,7 @@ from end_to_end.lab import Bench, running_agent, running_broker, until
 from end_to_end.witness import Witness, witness
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.properties import PacketTypes, Properties
-from support_broker import HOST
+from support_broker import HOST, Broker, running
 
 from simulators.analyser import Plan, send
 
@@ -72,12 +76,10 @@ def test_what_it_cannot_file_is_answered_and_what_is_not_for_it_is_left_alone(tm
         running_broker(tmp_path / "broker") as broker,
         witness(HOST, broker.port) as seen,
         consumer(HOST, broker.port, tmp_path / "filed.sqlite") as system,
+        gateway(broker.port) as client,
     ):
         system.start()
         until(lambda: seen.saw("/_central/ivd/a/state", b'"online": true'), what="it is there")
-        client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
-        client.connect(HOST, broker.port)
-        client.loop_start()
         foreign = f"{PATIENT}/down/ack/qc-system"
         for payload, more in (
             (b"MSH|^~\\&|cut off", {}),
@@ -93,8 +95,6 @@ def test_what_it_cannot_file_is_answered_and_what_is_not_for_it_is_left_alone(tm
         ):
             client.publish(f"{PATIENT}/up/x1/result", payload, 1, False, properties(payload, **more))
         until(lambda: len(answers(seen)) == 9, what="an answer to each but the last")
-        client.disconnect()
-        client.loop_stop()
         ill, other = "100^Segment sequence error^HL70357", "TESTTEST-00000000002"
         assert [(code, key) for code, key, _ in answers(seen)] == [
             *[("AE", KEY)] * 4,
@@ -103,6 +103,66 @@ def test_what_it_cannot_file_is_answered_and_what_is_not_for_it_is_left_alone(tm
         assert [error for _, _, error in answers(seen)] == [*[ill] * 6, "", "", "205^Duplicate key identifier^HL70357"]
         assert system.filed() == [(KEY, f"{PATIENT}/up/x1/result", 1)]
         assert system.ended() is None
+
+
+@pytest.mark.broker
+def test_an_analyser_may_have_the_name_of_a_level_of_the_topic(tmp_path: Path) -> None:
+    with (
+        running_broker(tmp_path / "broker") as broker,
+        witness(HOST, broker.port) as seen,
+        consumer(HOST, broker.port, tmp_path / "filed.sqlite") as system,
+        gateway(broker.port) as client,
+    ):
+        system.start()
+        until(lambda: seen.saw("/_central/ivd/a/state", b'"online": true'), what="it is there")
+        client.publish(f"{PATIENT}/up/up/result", GOOD, 1, False, properties(GOOD))
+        until(lambda: answers(seen) == [("AA", KEY, "")], what="filed and answered")
+        assert system.filed() == [(KEY, f"{PATIENT}/up/up/result", 1)]
+
+
+@pytest.mark.broker
+def test_a_broker_that_refuses_its_answers_ends_it_and_keeps_the_message_for_the_next_start(tmp_path: Path) -> None:
+    """Otherwise nobody would learn why the gateway repeats itself."""
+    may = f"topic read ivd/v1/#\ntopic write ivd/v1/_central/#\ntopic write {PATIENT}/up/#\n"
+    with (
+        running(Broker(tmp_path / "broker", acl=may)) as broker,
+        witness(HOST, broker.port) as seen,
+        consumer(HOST, broker.port, tmp_path / "filed.sqlite") as system,
+        gateway(broker.port) as client,
+    ):
+        system.start()
+        until(lambda: seen.saw("/_central/ivd/a/state", b'"online": true'), what="it is there")
+        client.publish(f"{PATIENT}/up/x1/result", GOOD, 1, False, properties(GOOD))
+        until(lambda: system.ended() == 1, what="ended by itself")
+        assert "Not authorized" in system.said()
+        broker.set_acl(f"{may}topic write ivd/v1/+/+/down/ack/ivd\n")
+        broker.reload()
+        until(lambda: "Reloading config" in broker.log, what="the broker knows")
+        system.start()
+        until(lambda: answers(seen) == [("AA", KEY, "")], what="answered, though nobody sent it again")
+        assert [row[0] for row in system.filed()] == [KEY]
+
+
+def test_what_it_calls_filed_is_in_the_folder_of_the_disk_too() -> None:
+    """SQLite's FULL syncs the file, not the removal of its journal: after a power cut that may undo the commit.
+
+    Source: sqlite.org, "PRAGMA synchronous": EXTRA (3) syncs the directory as well.
+    """
+    [script] = re.findall(r'executescript\("""(.*?)"""', FILE.read_text(encoding="utf-8"), re.DOTALL)
+    with closing(sqlite3.connect(":memory:")) as db:
+        db.executescript(script)
+        assert db.execute("PRAGMA synchronous").fetchone() == (3,)
+
+
+@contextmanager
+def gateway(port: int) -> Iterator[paho.Client]:
+    """Something that publishes."""
+    client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
+    client.connect(HOST, port)
+    client.loop_start()
+    yield client
+    client.disconnect()
+    client.loop_stop()
 
 
 def properties(

@@ -257,3 +257,21 @@ def test_a_name_with_a_slash_would_be_somebody_else(make_client: MakeClient, nam
     answer = client.publish(topic, "forged")
     heard(witness, name)
     assert ((topic, b"forged") in witness.got) == (answer != NOT_AUTHORISED)
+
+
+@pytest.mark.parametrize(("joined", "arrives"), [("lab", False), ("guess", True)])
+def test_who_knows_the_name_of_a_shared_group_can_keep_messages_from_it_but_not_read_them(
+    make_client: MakeClient, joined: str, arrives: bool
+) -> None:
+    """Why docs/mqtt-contract.md has that name kept secret: the broker takes the subscription (Mosquitto 2.0.11)."""
+    system, thief, gateway, witness = (make_client(name) for name in ("ivd", "gw-10", "gw-1", "witness"))
+    end = ("ivd/v1/_central/ivd/a/state", f"end of {joined}".encode())
+    system.subscribe("$share/lab/ivd/v1/+/+/up/+/result", end[0])
+    thief.subscribe(f"$share/{joined}/ivd/v1/+/+/up/+/result", end[0])
+    sent = {(f"{ROOT}/gw-1/up/xn1/result", f"{joined} {number}".encode()) for number in range(10)}
+    for topic, payload in sorted(sent):
+        gateway.publish(topic, payload.decode())
+    witness.publish(end[0], end[1].decode())
+    until(lambda: end in system.got and end in thief.got, "the last message")
+    assert {topic for topic, _ in thief.got} == {end[0]}
+    assert (sent <= system.got) == arrives
