@@ -63,12 +63,10 @@ service() { # one source for unit and module list: what `service install` writes
     mkdir -p "$tree/var/lib/ivd-edge-agent"
 }
 
-documents() {
-    mkdir -p "$tree/$doc/docs/decisions" "$tree/$doc/drivers"
-    install -m 644 README.md SECURITY.md "$tree/$doc/"
-    install -m 644 docs/*.md docs/*.svg "$tree/$doc/docs/"
-    install -m 644 docs/decisions/* "$tree/$doc/docs/decisions/"
-    install -m 644 drivers/README.md "$tree/$doc/drivers/"
+documents() { # the pages, and what they have their readers copy
+    mkdir -p "$tree/$doc"
+    cp --parents -t "$tree/$doc" README.md SECURITY.md docs/*.md docs/*.svg docs/consumer.py docs/decisions/* \
+        drivers/README.md drivers/devices/*/README.md config/asyncapi.yaml config/mosquitto/* config/prometheus/*
     install -m 644 config/edge-agent.toml "$tree/$doc/edge-agent.toml"
     install -m 644 config/debian/copyright "$tree/$doc/copyright"
     gzip -9nc CHANGELOG.md >"$tree/$doc/changelog.gz"

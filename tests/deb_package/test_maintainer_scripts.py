@@ -6,7 +6,9 @@ were asked; `make deb-walk` runs all of it for real.
 
 import os
 import re
+import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -69,6 +71,14 @@ class FakeMachine:
     def removed(self) -> None:
         self.run("prerm", "remove")
         self.run("postrm", "remove")
+
+    def when_the_clock_has_moved(self) -> None:
+        """Times of files go in steps of some milliseconds."""
+        probe = self.root / "probe"
+        until = time.monotonic() + 10
+        while not probe.exists() or probe.stat().st_ctime_ns <= (self.state / "all-filed").stat().st_mtime_ns:
+            assert time.monotonic() < until
+            probe.write_bytes(b"")
 
     def has_everything(self) -> bool:
         return (self.data / "agent.db").exists() and (self.settings / "edge-agent.toml").exists()
@@ -221,9 +231,51 @@ def test_a_purge_keeps_what_nobody_looked_at(machine: FakeMachine) -> None:
 
 def test_a_purge_keeps_what_was_written_after_the_removal(machine: FakeMachine) -> None:
     machine.removed()
-    later = (machine.state / "all-filed").stat().st_mtime + 1
-    os.utime(machine.data / "agent.db", (later, later))
+    machine.when_the_clock_has_moved()
+    (machine.data / "agent.db").write_bytes(b"more")
     machine.run("postrm", "purge")
+    assert machine.has_everything()
+
+
+def test_a_purge_keeps_what_was_put_back_after_the_removal_with_the_times_it_had(machine: FakeMachine) -> None:
+    """`cp -a` and `tar -x` of a copy: nothing in it looks newer than the removal."""
+    saved = machine.root / "saved"
+    shutil.copytree(machine.data, saved)
+    for path in (saved / "agent.db", saved):
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+    machine.removed()
+    machine.when_the_clock_has_moved()
+    shutil.rmtree(machine.data)
+    shutil.copytree(saved, machine.data)
+    assert machine.data.stat().st_mtime == (machine.data / "agent.db").stat().st_mtime == 1_700_000_000
+    machine.run("postrm", "purge")
+    assert machine.has_everything()
+
+
+def test_a_removal_that_is_given_up_leaves_the_agent_running(machine: FakeMachine) -> None:
+    machine.runs_systemd()
+    machine.run("prerm", "remove")
+    machine.run("postinst", "abort-remove")
+    assert machine.asked("deb-systemd-invoke")[-1] == "deb-systemd-invoke start edge-agent.service"
+
+
+def test_one_that_is_removed_and_comes_back_is_not_started_by_it(machine: FakeMachine) -> None:
+    machine.runs_systemd()
+    machine.removed()
+    machine.run("postinst", "configure", "1.0")
+    assert machine.asked("deb-systemd-invoke") == ["deb-systemd-invoke stop edge-agent.service"]
+
+
+@pytest.mark.parametrize("unfiled", [False, True])
+def test_where_the_answer_cannot_be_written_down_it_is_removed_and_a_purge_keeps_everything(
+    machine: FakeMachine, *, unfiled: bool
+) -> None:
+    if unfiled:
+        machine.has_unfiled()
+    machine.state.rmdir()
+    machine.state.write_text("not a directory: nothing can be written in it", encoding="utf-8")
+    machine.removed()
+    assert "nobody looked" in machine.run("postrm", "purge")
     assert machine.has_everything()
 
 
@@ -243,3 +295,26 @@ def test_installing_again_forgets_what_the_removal_found(machine: FakeMachine) -
     assert list(machine.state.iterdir()) == []
     machine.run("postrm", "purge")
     assert machine.has_everything()
+
+
+# What comes along
+
+
+def test_every_link_of_the_pages_leads_to_a_file_of_the_package(tmp_path: Path) -> None:
+    """Who has the package alone can follow them, with the files they copy."""
+    function = re.search(r"(?ms)^documents\(\) \{.*?^\}", (DEBIAN / "build.sh").read_text(encoding="utf-8"))
+    assert function is not None
+    script = f"set -euo pipefail\ntree={tmp_path} doc=doc\n{function[0]}\ndocuments"
+    subprocess.run(["bash", "-c", script], cwd=DEBIAN.parents[1], check=True)
+    shipped = tmp_path / "doc"
+    pages = sorted(shipped.rglob("*.md"))
+    assert shipped / "docs" / "install.md" in pages
+    nowhere = {
+        link
+        for page in pages
+        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+        if not (page.parent / link).exists()
+    }
+    assert nowhere <= {"CHANGELOG.md"}  # which Debian wants as changelog.gz
+    for needed in ("config/asyncapi.yaml", "config/mosquitto/acl", "config/mosquitto/mosquitto.conf"):
+        assert (shipped / needed).is_file()
