@@ -203,7 +203,7 @@ _TABLE = (
         "link-down",
         W,
         "{analyser} is not connected: {reason}",
-        "Check the cable, the analyser and its network settings; where the port is missing or in use, transport.",
+        "Check the cable, the analyser and its network settings; and transport, where the port is missing or in use.",
     ),
     Code(
         "frame-number",
@@ -255,7 +255,10 @@ _TABLE = (
     ),
     # Alarms: delivery
     Code(
-        "broker-down", E, "The broker cannot be reached: {reason}", "Check network and broker. Results are safe here."
+        "broker-down",
+        E,
+        "The broker cannot be reached: {reason}",
+        "Put right what it says, or check network and broker. Results are safe here.",
     ),
     Code(
         "broker-refused",

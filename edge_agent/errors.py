@@ -59,7 +59,8 @@ class NotRunningError(AgentError):
         super().__init__(
             f"No agent is running for this configuration (nothing answers at {socket}).",
             code="not-running",
-            action="Start it with `edge-agent run`, or name its configuration with --config.",
+            action="Look why with `systemctl status edge-agent`; start it with `systemctl start edge-agent` (where it "
+            "is no service, `edge-agent run`); or name its configuration with --config.",
         )
 
 

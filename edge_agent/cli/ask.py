@@ -8,8 +8,7 @@ import click
 
 from edge_agent.cli import show_status, show_trace
 from edge_agent.cli.completion import analysers
-from edge_agent.cli.options import data_dir, reading
-from edge_agent.control import ask
+from edge_agent.cli.options import answered, reading
 from edge_agent.states import MessageState
 
 
@@ -21,7 +20,7 @@ def _print(answer: Any, as_json: bool, text: str) -> None:
 @reading
 def status(config_: Path | None, as_json: bool) -> None:
     """Say in one sentence whether all is well, then the details. Exit 1 when a person is needed."""
-    answer = ask(data_dir(config_), "status")
+    answer = answered(config_, "status")
     _print(answer, as_json, show_status.text(answer))
     if not answer["ok"]:
         raise SystemExit(1)
@@ -38,7 +37,7 @@ def status(config_: Path | None, as_json: bool) -> None:
 @reading
 def queue(config_: Path | None, as_json: bool, state: str | None, analyser: str | None, limit: int) -> None:
     """List messages that are not filed yet, and results that are held, with the reason."""
-    answer = ask(data_dir(config_), "queue", state=state, analyser=analyser, limit=limit)
+    answer = answered(config_, "queue", state=state, analyser=analyser, limit=limit)
     _print(answer, as_json, show_status.queue_text(answer, of_all=state is None and analyser is None))
 
 
@@ -47,7 +46,7 @@ def queue(config_: Path | None, as_json: bool, state: str | None, analyser: str 
 @reading
 def show(config_: Path | None, as_json: bool, id_: str) -> None:
     """Show one message: its state, its HL7 and every attempt. ID is an MSH-10 or a specimen id."""
-    answer = ask(data_dir(config_), "show", id=id_)
+    answer = answered(config_, "show", id=id_)
     _print(answer, as_json, show_trace.message_text(answer))
 
 
@@ -56,5 +55,5 @@ def show(config_: Path | None, as_json: bool, id_: str) -> None:
 @reading
 def trace(config_: Path | None, as_json: bool, id_: str) -> None:
     """Show the whole way from the bytes on the wire to the answer that filed it. ID as in `show`, or t12."""
-    answer = ask(data_dir(config_), "trace", id=id_)
+    answer = answered(config_, "trace", id=id_)
     _print(answer, as_json, show_trace.text(answer))

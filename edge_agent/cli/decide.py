@@ -5,8 +5,7 @@ from pathlib import Path
 import click
 
 from edge_agent.cli.completion import analysers, codes
-from edge_agent.cli.options import config_option, data_dir
-from edge_agent.control import ask
+from edge_agent.cli.options import answered, config_option
 
 _SET_ASIDE = (
     "It stays in the store and can be looked at; its results are not in the management system by this agent's doing, "
@@ -39,9 +38,9 @@ def retry(
     if held and again:
         raise click.UsageError("--again goes with a message.")
     if held:
-        answer = ask(data_dir(config_), "release", analyser=analyser, code=code, note=note)
+        answer = answered(config_, "release", analyser=analyser, code=code, note=note)
     else:
-        answer = ask(data_dir(config_), "retry", ids=list(ids), again=again, note=note)
+        answer = answered(config_, "retry", ids=list(ids), again=again, note=note)
     click.echo(answer["sentence"])
 
 
@@ -51,5 +50,5 @@ def retry(
 @config_option
 def set_aside(config_: Path | None, id_: str, note: str) -> None:
     """Give a message up: it is not sent any more and never counts as filed. There is no way back."""
-    answer = ask(data_dir(config_), "set-aside", ids=[id_], note=note)
+    answer = answered(config_, "set-aside", ids=[id_], note=note)
     click.echo(f"{answer['sentence']}\n{_SET_ASIDE}")

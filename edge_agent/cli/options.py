@@ -6,8 +6,10 @@ from typing import Any
 
 import click
 
+from edge_agent.control import ask
+from edge_agent.errors import NotRunningError
 from edge_agent.settings import Settings
-from edge_agent.settings_file import find, load, resolve
+from edge_agent.settings_file import data_dir_of, find, load, resolve
 
 config_option = click.option(
     "--config", "config_", type=click.Path(path_type=Path, dir_okay=False), help="The configuration file."
@@ -29,6 +31,19 @@ def settings(config: Path | None) -> tuple[Path, Settings]:
 def data_dir(config: Path | None) -> Path:
     path, loaded = settings(config)
     return resolve(path, loaded.agent.data_dir)
+
+
+def answered(config: Path | None, name: str, **arguments: object) -> Any:
+    """What the running agent says; a file that somebody left half edited beside it is no reason not to ask.
+
+    Raises AgentError; without an agent the mistakes of the file are the better answer.
+    """
+    path = config_path(config)
+    try:
+        return ask(data_dir_of(path), name, **arguments)
+    except NotRunningError:
+        load(path)
+        raise
 
 
 def reading(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -9,10 +9,11 @@ it is open: closing any descriptor of the file drops SQLite's POSIX locks on it 
 
 import fcntl
 import os
+import pwd
 import shutil
 from pathlib import Path
 
-from edge_agent.store.errors import StoreLockedError, UnsafeFilesystemError
+from edge_agent.store.errors import ForeignDirectoryError, StoreLockedError, UnsafeFilesystemError
 
 DATABASE = "agent.db"
 LOCK = "agent.lock"
@@ -31,6 +32,17 @@ def prepare(data_dir: Path) -> None:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         sync_directory(data_dir.parent)
     data_dir.chmod(data_dir.stat().st_mode & 0o750)
+
+
+def refuse_root(data_dir: Path) -> None:
+    """Root may write everywhere, and what it wrote keeps the owner from starting. Raises ForeignDirectoryError."""
+    uid = data_dir.stat().st_uid
+    if os.geteuid() != 0 or uid == 0:
+        return
+    try:
+        raise ForeignDirectoryError(pwd.getpwuid(uid).pw_name)
+    except KeyError:
+        raise ForeignDirectoryError(f"#{uid}") from None
 
 
 def sync_directory(directory: Path) -> None:

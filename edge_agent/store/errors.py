@@ -3,6 +3,7 @@
 StoreError
 ├── OpenError                  the store cannot be used at all: the agent does not start
 │   ├── DirectoryError         the data directory cannot be made or written
+│   ├── ForeignDirectoryError  root would leave files there that its owner cannot open
 │   ├── StoreLockedError       another agent owns this data directory
 │   ├── StoreCorruptError      the database fails its check
 │   ├── StoreTooNewError       a newer version of the agent wrote it
@@ -34,6 +35,16 @@ class DirectoryError(OpenError):
             f"The data directory cannot be used: {why}.",
             code="store-directory",
             action="Check data_dir, who owns it and its free space; the agent needs to write there.",
+        )
+
+
+class ForeignDirectoryError(OpenError):
+    def __init__(self, owner: str) -> None:
+        super().__init__(
+            f"The data directory belongs to {owner}, who could not open what an agent run by root writes there.",
+            code="store-directory",
+            action="Start it as that user: `systemctl start edge-agent`, or where it is no service "
+            f"`runuser -u {owner} -- edge-agent run`.",
         )
 
 

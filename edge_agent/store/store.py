@@ -25,6 +25,7 @@ from edge_agent.store.directory import (
     forget_unfinished,
     prepare,
     put_back,
+    refuse_root,
     refuse_unsafe,
 )
 from edge_agent.store.disk import MB, Disk
@@ -167,6 +168,7 @@ def _lock(data_dir: Path) -> DirectoryLock:
     """Before anything else is touched."""
     try:
         prepare(data_dir)
+        refuse_root(data_dir)
         return DirectoryLock(data_dir)
     except OSError as error:
         raise DirectoryError(os.strerror(error.errno or 0)) from error

@@ -122,6 +122,22 @@ def test_without_an_agent_the_commands_say_so(config: Path, words: tuple[str, ..
     result = edge_agent(*words, "--config", config)
     assert result.exit_code == 1
     says_what_to_do(result, "not-running")
+    assert "systemctl start edge-agent" in result.stderr  # root's `edge-agent run` would not be the service's
+
+
+@pytest.mark.parametrize("words", [("status",), ("queue",), ("show", "x"), ("retry", "x")])
+def test_a_file_left_half_edited_is_the_answer_only_where_no_agent_runs(
+    made: Gateway, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    good = made.config.read_text(encoding="utf-8")
+    for half in (good.replace("urls", "url"), f"{good}[[analyser"):
+        made.config.write_text(half, encoding="utf-8")
+        asked = edge_agent(*words, "--config", made.config)
+        assert asked.exit_code in (0, 1), asked.stderr  # answered, and not 78
+        elsewhere = tmp_path / "elsewhere" / "edge-agent.toml"
+        elsewhere.parent.mkdir(exist_ok=True)
+        elsewhere.write_text(half, encoding="utf-8")
+        assert edge_agent(*words, "--config", elsewhere).exit_code == 78
 
 
 @pytest.mark.parametrize(

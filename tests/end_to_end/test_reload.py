@@ -178,6 +178,8 @@ def test_a_file_that_is_half_saved_changes_nothing(tmp_path: Path) -> None:
                 "Correct the lines above, then run `check`.",
             ]
             assert agent.alarms() == {"configuration"}
+            shown = agent.command("status")
+            assert (shown.returncode, "[configuration]" in shown.stdout) == (1, True), shown.stderr
             for piece in frames(plain(tube(1), VALUE)):
                 line.say(piece)
             line.tell(EOT)

@@ -39,7 +39,8 @@ def test_one_line_up_and_one_line_down(clock: Steps, caplog: pytest.LogCaptureFi
     assert [(r.levelname, r.getMessage()) for r in caplog.records] == [
         (
             "ERROR",
-            "The broker cannot be reached: no route (broker-down) Check network and broker. Results are safe here.",
+            "The broker cannot be reached: no route (broker-down) Put right what it says, or check network and broker. "
+            "Results are safe here.",
         ),
         ("INFO", "Over since now: The broker cannot be reached: timed out (broker-down)"),
     ]

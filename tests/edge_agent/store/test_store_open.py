@@ -13,6 +13,7 @@ from edge_agent.store.connection import APPLICATION_ID
 from edge_agent.store.directory import database_files, refuse_unsafe
 from edge_agent.store.errors import (
     DirectoryError,
+    ForeignDirectoryError,
     OpenError,
     StoreCorruptError,
     StoreLockedError,
@@ -69,6 +70,20 @@ def test_a_data_directory_that_cannot_be_made_is_said_in_a_sentence(open_store, 
     with pytest.raises(DirectoryError) as refused:
         open_store()
     assert refused.value.sentence.startswith("The data directory cannot be used: ")
+
+
+def test_root_is_sent_away_from_the_directory_of_a_service_that_could_not_open_what_root_writes(open_store, data_dir):
+    if os.geteuid() != 0:
+        pytest.skip("SKIPPED: giving a directory to another user needs root")
+    data_dir.mkdir()
+    os.chown(data_dir, 65_534, 65_534)
+    with pytest.raises(ForeignDirectoryError) as refused:
+        open_store()
+    assert refused.value.code == "store-directory"
+    assert "systemctl start edge-agent" in refused.value.action
+    assert list(data_dir.iterdir()) == []
+    os.chown(data_dir, 0, 0)
+    open_store()  # its own is root's to use
 
 
 def test_a_second_agent_is_told_in_one_sentence(open_store):
