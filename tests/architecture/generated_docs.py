@@ -5,6 +5,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from architecture import licences
+from architecture.configuration_page import configuration
 from architecture.man_page import man_page
 
 from drivers.sdk import SHIPPED, load
@@ -130,6 +131,7 @@ def asyncapi() -> str:
 
 PAGES: Mapping[str, Callable[[], str]] = {
     "codes.md": codes,
+    "configuration.md": configuration,
     "devices.md": devices,
     "licences.md": licences.page,
     "metrics.md": metrics,
