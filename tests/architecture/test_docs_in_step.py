@@ -21,7 +21,8 @@ from simulators.cli import main as analyser_sim
 ROOT = Path(__file__).parents[2]
 COMMANDS = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
 CODE_PAGE = (ROOT / "docs" / "codes.md").read_text(encoding="utf-8")
-PAGES = sorted({*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "drivers").rglob("README.md")})
+TOPS = ("config", "docs", "drivers", "edge_agent", "hl7", "simulators", "tests")
+PAGES = sorted({*ROOT.glob("*.md"), *(page for top in TOPS for page in (ROOT / top).rglob("*.md"))})
 PROGRAMS = {"edge-agent": edge_agent, "analyser-sim": analyser_sim}
 AWAITED = {"docs/demo.svg"}  # a picture of the demonstration, made last of all; goes from here when it is there
 EVERYWHERE = {"--config", "--json", "--help", "-h", "--version"}  # said once for all commands
