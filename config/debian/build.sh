@@ -66,7 +66,7 @@ service() { # one source for unit and module list: what `service install` writes
 documents() { # the pages, and what they have their readers copy
     mkdir -p "$tree/$doc"
     cp --parents -t "$tree/$doc" README.md SECURITY.md docs/*.md docs/*.svg docs/consumer.py docs/decisions/* \
-        drivers/README.md drivers/devices/*/README.md config/asyncapi.yaml config/mosquitto/* config/prometheus/*
+        drivers/README.md drivers/devices/*/README.md simulators/README.md config/asyncapi.yaml config/mosquitto/* config/prometheus/*
     install -m 644 config/edge-agent.toml "$tree/$doc/edge-agent.toml"
     install -m 644 config/debian/copyright "$tree/$doc/copyright"
     gzip -9nc CHANGELOG.md >"$tree/$doc/changelog.gz"
