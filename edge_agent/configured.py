@@ -1,6 +1,5 @@
 """What the configuration file says of one analyser at this moment, whatever the running agent was started with."""
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +8,7 @@ from drivers.sdk import Device, load
 from edge_agent.converter import Reader
 from edge_agent.errors import AgentError, ConfigurationError
 from edge_agent.pins import pin_of
-from edge_agent.policy import policy_for
+from edge_agent.policy import policy_for, unusable_pattern
 from edge_agent.settings import AnalyserTable, Settings
 from edge_agent.settings_file import load as load_settings
 from edge_agent.settings_file import resolve
@@ -43,11 +42,10 @@ def configured(path: Path, analyser: str) -> Configured:
     """Reads the file and the profile anew. Raises AgentError: ``configuration``, ``unknown-analyser``, ``device``."""
     try:
         settings = load_settings(path)
-        re.compile(settings.site.specimen_id)
     except ConfigurationError as error:
         raise _unusable(str(error.problems[0])) from error
-    except re.error as error:
-        raise _unusable(f"site.specimen_id is not a regular expression: {error.msg}") from error
+    if why := unusable_pattern(settings.site.specimen_id):
+        raise _unusable(f"site.specimen_id is not a regular expression: {why}")
     table = next((a for a in settings.analyser if a.id == analyser), None)
     if table is None:
         raise AgentError(

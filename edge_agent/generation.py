@@ -41,12 +41,12 @@ class Configuration:
     def read(cls, path: Path) -> Self:
         """Raises ConfigurationError naming every mistake."""
         before = _hash(path)
-        settings = loaded(path)
-        shipped = devices(path, settings)
         try:
+            settings = loaded(path)
+            shipped = devices(path, settings)
             options = mqtt_options(path, settings)
             credentials = _credentials(options)
-        except (OSError, UnicodeDecodeError):  # it was checked a moment ago
+        except (OSError, UnicodeDecodeError):  # each file is read more than once, and was there a moment ago
             raise _changing(path) from None
         if _hash(path) != before:
             raise _changing(path)

@@ -26,11 +26,15 @@ class Pinned:
 def pinned(folder: Path, analyser: str, shipped: Device) -> Pinned:
     """The analyser's pinned device; pins ``shipped`` at first use or when another profile was configured.
 
-    Raises AgentError for a pin that cannot be read: results must not be read by another profile unasked.
+    Raises AgentError for a pin that cannot be read: results must not be read by another profile unasked; and for one
+    that cannot be written: another profile would be taken at the next start.
     """
     device = pin_of(folder, analyser, shipped.name)
     if device is None:
-        _write(_path(folder, analyser), shipped)
+        try:
+            _write(_path(folder, analyser), shipped)
+        except OSError as error:
+            raise _not_written(folder, analyser, error.strerror or "") from error
         return Pinned(shipped, "")
     return Pinned(device, "" if device.hash == shipped.hash else shipped.hash)
 
@@ -74,6 +78,14 @@ def _damaged(path: Path, analyser: str) -> AgentError:
         f"The pinned profile of {analyser} in {path} cannot be read.",
         code="pin",
         action="Put the file back from a backup; or remove it to pin the profile that is installed now.",
+    )
+
+
+def _not_written(folder: Path, analyser: str, why: str) -> AgentError:
+    return AgentError(
+        f"The profile of {analyser} cannot be written in {folder}: {why}.",
+        code="pin",
+        action="Check the disk and the owner of the data directory, then start or reload again.",
     )
 
 

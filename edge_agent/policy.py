@@ -64,6 +64,17 @@ class Policy:
         return at.astimezone(self.timezone)
 
 
+def unusable_pattern(text: str) -> str:
+    """Why a site's shape of specimen ids is no regular expression; "" if it is one."""
+    try:
+        re.compile(text)
+    except re.error as error:
+        return error.msg
+    except (RecursionError, OverflowError):
+        return "it is nested too deep, or counts too far"
+    return ""
+
+
 def policy_for(settings: Settings, analyser: AnalyserTable, resend_horizon_s: float) -> Policy:
     pattern = settings.site.specimen_id
     return Policy(

@@ -6,7 +6,6 @@ is for `check` alone: the agent starts with an expired one, since storing must g
 
 import os
 import random
-import re
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,6 +19,7 @@ from edge_agent.control import socket_path
 from edge_agent.errors import ConfigurationError, Problem
 from edge_agent.monitor.certificates import SOON, what
 from edge_agent.mqtt_options import mqtt_options
+from edge_agent.policy import unusable_pattern
 from edge_agent.publisher.options import BrokerUrlError, broker
 from edge_agent.publisher.tls import CertificateFileError, context
 from edge_agent.settings import AnalyserTable, Settings
@@ -68,6 +68,9 @@ class Preflight:
         except ProfileError as error:
             for problem in error.problems:
                 self._note(f"analyser.{index}.profile", f"analyser.{analyser.id}.profile", problem)
+        except OSError as error:
+            text = f"profiles there cannot be read: {error.strerror}"
+            self._note("drivers.devices_dir", "drivers.devices_dir", text)
 
     def _ports(self, index: int, analyser: AnalyserTable) -> None:
         for url in analyser.transports():
@@ -78,10 +81,8 @@ class Preflight:
                 self._note(f"analyser.{index}.transport", f"analyser.{analyser.id}.transport", text)
 
     def _specimen_id(self) -> None:
-        try:
-            re.compile(self._settings.site.specimen_id)
-        except re.error as error:
-            self._note("site.specimen_id", "site.specimen_id", f"is not a regular expression: {error.msg}")
+        if why := unusable_pattern(self._settings.site.specimen_id):
+            self._note("site.specimen_id", "site.specimen_id", f"is not a regular expression: {why}")
 
     def _metrics(self) -> None:
         if self._settings.metrics.listen and find_spec("prometheus_client") is None:

@@ -24,6 +24,8 @@ from edge_agent.store.thread import StoreThread
 log = logging.getLogger(__name__)
 
 BY_SIGNAL = "SIGHUP"
+# What a defect raises while the file is only read: nothing was changed, so the agent goes on as it was.
+_DEFECTS = (ArithmeticError, AssertionError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
 
 
 class RestartNeededError(AgentError):
@@ -107,6 +109,9 @@ class Reload:
         except AgentError as error:
             self._alarms.raise_("configuration", reason=_reason(error))
             raise
+        except _DEFECTS as error:
+            self._alarms.raise_("configuration", reason=f"the agent cannot read it ({type(error).__name__})")
+            raise _unreadable(error) from error
 
     def _refuse_restart(self, new: Configuration) -> None:
         """One state of the whole file, or the old one: never a part of it."""
@@ -130,6 +135,14 @@ def _enter(store: Store, new: Generation, who: str) -> None:
     store.audit("reload", {"who": who, "config": new.configuration.hash})
     limits = new.settings.store
     store.limit_disk(reserve_mb=limits.reserve_mb, low_water_mb=limits.low_water_mb)
+
+
+def _unreadable(error: Exception) -> AgentError:
+    return AgentError(
+        f"The configuration cannot be read, and why cannot be told ({type(error).__name__}). Nothing was loaded.",
+        code="internal",
+        action="Put the old file back and reload; report the new one, without its passwords.",
+    )
 
 
 def _agent(configuration: Configuration, key: str) -> str:

@@ -84,7 +84,7 @@ def _data_dir_above_the_mistake(path: Path) -> str:
     for end in range(len(lines), 0, -1):
         try:
             agent = tomllib.loads("\n".join(lines[:end])).get("agent")
-        except tomllib.TOMLDecodeError:
+        except (RecursionError, ValueError):
             continue
         name = agent.get("data_dir") if isinstance(agent, dict) else None
         return name if isinstance(name, str) else ""
@@ -101,6 +101,9 @@ def read(path: Path) -> Reading:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError([_syntax(path, text, error)]) from error
+    except (RecursionError, ValueError) as error:  # what tomllib lets through of Python's own limits
+        what = "a list or a number in it is longer or deeper than anything that can be meant"
+        raise ConfigurationError([Problem(path, 0, "", f"cannot be read: {what}")]) from error
     lines = LineIndex(text)
     settings, problems = _as_far_as_possible(path, lines, raw)
     across = [] if settings is None else _across(path, lines, settings)
@@ -240,6 +243,8 @@ def _step(node: Any, part: str | int) -> Any:
 
 
 def _syntax(path: Path, text: str, error: tomllib.TOMLDecodeError) -> Problem:
+    if text.startswith("\ufeff"):
+        return Problem(path, 1, "", "begins with a byte order mark; save it as UTF-8 without one")
     what, _, place = str(error).partition(" (at ")
     number = place.removeprefix("line ").partition(",")[0]
     line = int(number) if number.isdigit() else len(text.splitlines())

@@ -158,3 +158,49 @@ def test_a_file_that_does_not_say_where_is_told_its_mistake(path: Path, text: st
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigurationError):
         data_dir_of(path)
+
+
+def test_a_file_that_is_gone_between_two_looks_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An editor may remove the old one before the new one is there."""
+
+    def removed(file: Path) -> Settings:
+        settings = load(file)
+        file.unlink()
+        return settings
+
+    path.write_text(GOOD, encoding="utf-8")
+    monkeypatch.setattr(generation, "loaded", removed)
+    with pytest.raises(ConfigurationError) as caught:
+        Configuration.read(path)
+    [problem] = caught.value.problems
+    assert "was written to while it was read" in problem.text
+
+
+def test_a_profile_that_cannot_be_pinned_is_said_and_not_used(path: Path) -> None:
+    (path.parent / "data/profiles/an2.new").mkdir(parents=True)
+    with pytest.raises(AgentError) as caught:
+        read(path, GOOD)
+    folder = path.parent / "data/profiles"
+    assert caught.value.sentence == f"The profile of an2 cannot be written in {folder}: Is a directory."
+    (folder / "an2.new").rmdir()
+    assert read(path, GOOD).pins.keys() == {"an1", "an2"}  # the negative control
+
+
+def test_profiles_of_a_site_that_may_not_be_read_are_a_mistake(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def closed(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("edge_agent.preflight.load", closed)
+    with pytest.raises(ConfigurationError) as caught:
+        read(path, f'{GOOD}\n[drivers]\ndevices_dir = "closed"\n')
+    assert {(p.key, p.text) for p in caught.value.problems} == {
+        ("drivers.devices_dir", "profiles there cannot be read: Permission denied")
+    }
+
+
+@pytest.mark.parametrize("pattern", ["(" * 900, "a{99999999999999999999}"], ids=["too-deep", "too-far"])
+def test_a_shape_of_ids_no_machine_can_hold_is_a_mistake(path: Path, pattern: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        read(path, f'{GOOD}\n[site]\nspecimen_id = "{pattern}"\n')
+    [problem] = caught.value.problems
+    assert problem.text == "is not a regular expression: it is nested too deep, or counts too far"

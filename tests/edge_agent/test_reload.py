@@ -27,6 +27,12 @@ data_dir = "data"
 [mqtt]
 urls = ["mqtt://127.0.0.1:1883"]
 """
+ANALYSER = """
+[[analyser]]
+id = "an1"
+profile = "lis02_generic"
+transport = "tcp-server://127.0.0.1:5600"
+"""
 
 
 class Parts:
@@ -233,11 +239,38 @@ def test_what_needs_a_restart_refuses_the_whole_file(scene: Scene, old: str, new
     run(main())
 
 
+@pytest.mark.parametrize("place", ["generation.loaded", "generation.pinned"])
+@pytest.mark.parametrize("defect", [RecursionError("1017"), ValueError("1017"), PermissionError(13, "1017")], ids=repr)
+def test_a_defect_while_the_file_is_read_ends_nothing(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, place: str, defect: Exception
+) -> None:
+    def broken(*_: object) -> None:
+        raise defect
+
+    async def main() -> None:
+        (scene.path.parent / "data").mkdir()
+        scene.write(GOOD + ANALYSER, window=4)
+        with following(scene) as task, monkeypatch.context() as patch:
+            patch.setattr(f"edge_agent.{place}", broken)
+            scene.asked.set()
+            await until(lambda: scene.reason())
+            assert "1017" not in scene.reason()
+            with pytest.raises(AgentError) as caught:
+                await scene.reload.reload("kim")
+            assert "Nothing was loaded" in caught.value.sentence or caught.value.code == "configuration"
+            patch.undo()
+            await scene.reload.reload("kim")
+            assert not task.done()
+        assert (scene.parts.became, scene.reason()) == ([4], "")
+
+    run(main())
+
+
 @contextmanager
-def following(scene: Scene) -> Iterator[None]:
+def following(scene: Scene) -> Iterator[asyncio.Task[None]]:
     task = asyncio.create_task(scene.reload.run())
     try:
-        yield
+        yield task
     finally:
         task.cancel()
 

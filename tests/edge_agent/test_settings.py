@@ -6,7 +6,7 @@ import pytest
 
 from edge_agent.errors import ConfigurationError
 from edge_agent.settings import AnalyserTable
-from edge_agent.settings_file import find, load, resolve
+from edge_agent.settings_file import data_dir_of, find, load, resolve
 
 GOOD = """\
 [agent]
@@ -124,11 +124,25 @@ def test_the_shipped_file_shows_every_key_at_its_default() -> None:
             "unknown key; did you mean 'mode'?",
         ),
         ("[agent]", "[aggent]\n[agent]", 1, "aggent", "unknown key; did you mean 'agent'?"),
+        ("[mqtt]", '[mqtt]\nca_file = "a\\u0000b"', 6, "mqtt.ca_file", "must not contain control characters"),
+        ("mqtt://127", "mqtt://\\u0000127", 6, "mqtt.urls.0", "must not contain control characters"),
+        ("[mqtt]", "[mqtt]\nkeepalive_s = 65536", 6, "mqtt.keepalive_s", "must be at most 65535"),
+        ("[mqtt]", "[store]\nretention_days = 99999999999\n[mqtt]", 6, "store.retention_days", "must be at most 36500"),
+        ("[agent]", "\ufeff[agent]", 1, "", "begins with a byte order mark; save it as UTF-8 without one"),
     ],
 )
 def test_a_mistake_is_named_with_its_line(written, old: str, new: str, line: int, key: str, text: str) -> None:
     assert old in GOOD
     assert mistakes(written(GOOD.replace(old, new, 1))) == [(line, key, text)]
+
+
+@pytest.mark.parametrize("value", ["[" * 3000 + "]" * 3000, "1" * 5000], ids=["too-deep", "too-long"])
+def test_what_is_beyond_any_reader_is_a_mistake_like_others(written, value: str) -> None:
+    assert mistakes(written(f"{GOOD}\n[x]\nx = {value}\n")) == [
+        (0, "", "cannot be read: a list or a number in it is longer or deeper than anything that can be meant")
+    ]
+    with pytest.raises(ConfigurationError):
+        data_dir_of(written(f"x = {value}\n"))
 
 
 def test_three_mistakes_are_reported_at_once_in_the_order_of_their_lines(written) -> None:
