@@ -34,6 +34,7 @@ class HostClock:
         self._ask = ask_synchronised
         self._offset = self._now_offset()
         self._jump_s = 0
+        self._total_s = 0.0  # all jumps together since a day without one: a small one does not undo a large one
         self._jumped_at: float | None = None
         self._unsynchronised_since: float | None = None
         self.synchronised: bool | None = None
@@ -50,7 +51,8 @@ class HostClock:
 
     def in_doubt(self) -> bool:
         """It was set forward by more than a day, and a person has not had a day to see it."""
-        return not self.trusted or self.jumped_s(JUMP_SHOWN_S) > JUMP_SHOWN_S
+        recent = self.jumped_s(JUMP_SHOWN_S) != 0
+        return not self.trusted or (recent and self._total_s > JUMP_SHOWN_S)
 
     def look(self) -> bool:
         """Raise and clear the alarms. Whether the clock was moved since the last look."""
@@ -66,6 +68,7 @@ class HostClock:
         moved, self._offset = offset - self._offset, offset
         if abs(moved) < JUMP_S:
             return False
+        self._total_s = moved + (self._total_s if self.jumped_s(JUMP_SHOWN_S) else 0.0)
         self._jump_s, self._jumped_at = round(moved), self._clock.monotonic()
         return True
 

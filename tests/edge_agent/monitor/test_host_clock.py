@@ -93,6 +93,20 @@ def test_only_a_clock_set_far_ahead_keeps_old_messages_from_being_removed() -> N
     assert not scene.host.in_doubt()
 
 
+def test_a_small_correction_does_not_hide_that_the_clock_is_years_ahead() -> None:
+    """Or everything would be old at the next purge, the identities by which a resend is known among it."""
+    scene = Scene()
+    scene.clock.time += timedelta(days=3650)
+    scene.host.look()
+    scene.clock.passes(3600)
+    scene.clock.time -= timedelta(seconds=3)
+    scene.host.look()
+    assert scene.host.in_doubt()
+    scene.clock.time -= timedelta(days=3650)  # set right: there is nothing to doubt any more
+    scene.host.look()
+    assert not scene.host.in_doubt()
+
+
 def test_a_time_server_that_is_not_heard_is_said_after_ten_minutes_and_over_when_it_is() -> None:
     scene = Scene(synchronised=False)
     scene.host.look()
