@@ -109,6 +109,10 @@ class Watch:
         async with self._looking:
             self._usual_gaps, self._hours = usual_gaps, hours
             before, self._links = self._links, _by_analyser(links)
+            for analyser in [name for name, known in before.items() if self._links.get(name) != known]:
+                self._before.pop(
+                    analyser, None
+                )  # a new link has seen nothing yet; the store knows what came by the old
             for analyser in before.keys() - self._links.keys():
                 self._gone.add(analyser)
                 self._presence.forget_analyser(analyser)

@@ -413,3 +413,21 @@ def test_an_analyser_that_is_added_is_told_with_its_usual_gap(made: Bench) -> No
     scene.look()
     assert scene.told("an2")["usual_gap_s"] == 900
     assert scene.told("an1")["usual_gap_s"] == 600
+
+
+def test_a_link_that_is_begun_anew_does_not_make_its_analyser_silent(made: Bench) -> None:
+    """It has seen nothing yet, and what the old one saw came after the start."""
+    scene = Scene(made.store)
+    scene.look()
+    made.receive(records(*PART, "L|1|N"))
+    scene.clock.time = datetime.now(UTC) + timedelta(seconds=60)
+    scene.lines[0].becomes(last_result=datetime.now(UTC))
+    scene.look()
+    assert "silent" not in scene.up()
+    asyncio.run(scene.watch.change([Line()], {"an1": 600}, {}))  # type: ignore[list-item]  # a stand-in
+    scene.look()
+    assert "silent" not in scene.up()
+    assert scene.told()["last_result"].startswith(f"{datetime.now(UTC):%Y}")
+    scene.clock.time += timedelta(seconds=601)
+    scene.look()
+    assert "silent" in scene.up()  # the negative control
