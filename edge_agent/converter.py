@@ -118,6 +118,7 @@ class Converter:
             while not self._stopping and self._convert_some():
                 self._on_settled()
         except (StoreError, TimeoutError):
+            self._on_settled()  # what was settled before, and what was written although an error was reported
             return RETRY_S
         return None
 
@@ -189,7 +190,8 @@ class Converter:
         """Interrupted transmissions whose rest this complete one brought."""
         transmission = planned.transmission
         keys, specimens = set(planned.keys()), planned.named
-        return tuple(t.id for t in broken if t.id < transmission.id and self._is_covered(t, reader, keys, specimens))
+        before = [_promoted(t, transmission.source.mode) for t in broken if t.id < transmission.id]
+        return tuple(t.id for t in before if self._is_covered(t, reader, keys, specimens))
 
     def _completed_by(self, planned: Plan, reader: Reader) -> int:
         """The transmission that brought the rest before this one was known to be interrupted; 0 if none did.
@@ -275,6 +277,14 @@ class _Facts:
 
 def _unconverted(store: Store) -> list[tuple[Transmission, list[Group]]]:
     return [(transmission, store.groups(transmission.id)) for transmission in store.next_unconverted()]
+
+
+def _promoted(broken: Transmission, mode: str) -> Transmission:
+    """What broke off in validation and comes again in production has come again.
+
+    Not the other way round: that a patient's result came in a trial does not bring it to where it belongs.
+    """
+    return replace(broken, source=replace(broken.source, mode=mode)) if mode == "production" else broken
 
 
 def _facts(store: Store, planned: Plan, keys: Sequence[ObservationKey]) -> _Facts:

@@ -208,6 +208,21 @@ def test_a_settlement_that_could_not_be_stored_is_tried_again(
         assert made.codes() == []
 
 
+def test_what_was_stored_beside_a_settlement_that_was_not_is_told_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(converter, "RETRY_S", 3600.0)
+    with bench(tmp_path, start=False) as made:
+        faulty = made.store = Faulty(made.store)
+        faulty.errors = [TimeoutError()]
+        made.converter = made.make()
+        made.receive(sent("S24-0028"))
+        made.receive(sent("S24-0029"))
+        made.start()
+        until(lambda: made.settled, "nobody told the publisher")
+        assert specimens(made) == ["S24-0029"]
+
+
 def test_a_settlement_the_store_refuses_fails_alone_and_is_not_tried_for_ever(tmp_path: Path) -> None:
     with bench(tmp_path, start=False) as made:
         faulty = made.store = Faulty(made.store)
@@ -412,6 +427,22 @@ def test_another_transmission_does_not_complete_it(tmp_path: Path, other: tuple[
         old = made.receive(records(*PART), event=BROKEN)
         made.receive(records(*other))
         assert states_after(made, old) == [TransmissionState.INTERRUPTED]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "state"),
+    [
+        ("validation", "production", TransmissionState.COMPLETED_BY),
+        ("production", "validation", TransmissionState.INTERRUPTED),  # it is owed as a patient's result still
+    ],
+)
+def test_what_breaks_off_because_its_mode_is_changed(
+    tmp_path: Path, before: str, after: str, state: TransmissionState
+) -> None:
+    with bench(tmp_path, {"an1": reader(GENERIC, policy(mode=after))}) as made:
+        old = made.receive(records(*PART), event=BROKEN, of=source(mode=before))
+        made.receive(records(*PART, END), of=source(mode=after))
+        assert states_after(made, old) == [state]
 
 
 def test_a_broken_resend_completes_nothing(tmp_path: Path) -> None:
