@@ -188,9 +188,9 @@ class Publisher:
         self._troubles.anew()
         self._gate, self._delivery = self._begin()
         self._look_at_options()
-        await self._restore()
         self._change = None
-        change.done.set_result(None)
+        change.done.set_result(None)  # before the store is asked: an agent that is to stop would wait for it for ever
+        await self._restore()
 
     async def _see_it_end(self) -> None:
         """A connection that hangs is forgotten; whatever still comes of it is not taken for the next one's."""

@@ -1,6 +1,8 @@
 """What the store could not commit was not acknowledged, and comes again."""
 
+import asyncio
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -55,6 +57,27 @@ def test_an_answer_that_could_not_be_stored_is_delivered_again_by_the_broker(
     flaky.failing = False
     until(lambda: agent.filed(message), "filed by the same answer")
     assert len(central.arrived) == 1, "the broker kept the answer; the message was not needed again"
+
+
+def test_other_options_are_not_waited_for_while_storage_does_not_work(
+    broker: Broker, make_agent: MakeAgent, make_central: MakeCentral
+) -> None:
+    """An agent that is told to stop waits for a reload under way."""
+    central = make_central(broker)
+    agent = make_agent(broker, start=False)
+    agent.store.start()
+    real, agent.store = agent.store, Flaky(agent.store)
+    agent.begin()
+    agent.store, flaky = real, agent.store
+    until(lambda: agent.publisher.status().connected, "connected")
+    flaky.failing = True
+    options = replace(agent.options, keepalive_s=20)
+    asyncio.run_coroutine_threadsafe(agent.publisher.use(options), agent.loop).result(20)
+    until(lambda: flaky.refused, "it waits for the store")
+    flaky.failing = False
+    message = agent.queue()
+    until(lambda: agent.filed(message), "filed by the new connection")
+    assert central.ids() == [message]
 
 
 def test_message_n_is_not_sent_again_until_the_next_one_is_answered(
