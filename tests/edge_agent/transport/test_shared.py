@@ -74,3 +74,38 @@ def test_the_end_of_a_share_ends_its_own_connections_and_lets_each_finish_what_i
         await asyncio.gather(*tasks, return_exceptions=True)
 
     run(main())
+
+
+def test_a_share_that_ends_after_its_port_does_not_disturb_what_is_being_finished():
+    """An agent that stops cancels both, and the port is often the quicker one."""
+
+    async def main():
+        server = build("tcp-server://127.0.0.1:0")
+        listener = SharedListener(server)
+        goes = Watch(listener.share(["127.0.0.2"]))
+        finishing, go_on = asyncio.Event(), asyncio.Event()
+        finished = []
+
+        async def session(connection):
+            try:
+                await connection.read()
+            finally:  # as a session that waits for its last commit
+                finishing.set()
+                await go_on.wait()
+                finished.append(connection.peer)
+
+        port = asyncio.create_task(listener.run())
+        going = asyncio.create_task(goes.transport.run(session, goes.states.append))
+        await until(lambda: goes.up)
+        wire = await Wire.call(server.port, local="127.0.0.2")
+        await until(lambda: goes.transport._open)
+        port.cancel()
+        await finishing.wait()
+        going.cancel()
+        await until(lambda: goes.transport._on_connection is None)
+        go_on.set()
+        await asyncio.gather(going, port, return_exceptions=True)
+        assert len(finished) == 1
+        await wire.close()
+
+    run(main())
