@@ -34,7 +34,7 @@ def pinned(folder: Path, analyser: str, shipped: Device) -> Pinned:
         try:
             _write(_path(folder, analyser), shipped)
         except OSError as error:
-            raise _not_written(folder, analyser, error.strerror or "") from error
+            raise _not_written(folder, analyser, error.strerror or "the disk would not") from error
         return Pinned(shipped, "")
     return Pinned(device, "" if device.hash == shipped.hash else shipped.hash)
 

@@ -51,8 +51,9 @@ class HostClock:
 
     def in_doubt(self) -> bool:
         """It was set forward by more than a day, and a person has not had a day to see it."""
-        recent = self.jumped_s(JUMP_SHOWN_S) != 0
-        return not self.trusted or (recent and self._total_s > JUMP_SHOWN_S)
+        known = self._total_s if self.jumped_s(JUMP_SHOWN_S) else 0.0
+        since_the_last_look = self._now_offset() - self._offset
+        return not self.trusted or known + since_the_last_look > JUMP_SHOWN_S
 
     def look(self) -> bool:
         """Raise and clear the alarms. Whether the clock was moved since the last look."""

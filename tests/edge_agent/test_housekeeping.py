@@ -3,11 +3,16 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from random import Random
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from support_conversion import Bench, bench
 from support_pipeline import records
 
+from edge_agent.agent import Agent
+from edge_agent.generation import Configuration
 from edge_agent.monitor.alarms import Alarms
 from edge_agent.monitor.housekeeping import Housekeeping
 from edge_agent.states import MessageState
@@ -66,6 +71,22 @@ def test_a_clock_in_doubt_makes_nothing_old(tmp_path: Path) -> None:
         assert len(made.messages()) == 1
         keep_house(made, 20_000)
         assert made.messages() == []
+
+
+def test_the_agent_asks_the_watch_whether_its_clock_is_in_doubt(tmp_path: Path) -> None:
+    path = tmp_path / "edge-agent.toml"
+    path.write_text(
+        '[agent]\nsite = "seoul-01"\ngateway = "gw-01"\n[mqtt]\nurls = ["mqtt://127.0.0.1:1"]\n', encoding="utf-8"
+    )
+    agent: Any = Agent(Configuration.read(path), Later(20_000), Random(1))
+    with bench(tmp_path) as made:
+        made.receive(sent("S24-0001"))
+        made.convert()
+        file_the_first(made)
+        for doubt, left in ((True, 1), (False, 0)):
+            watch = SimpleNamespace(host_clock=SimpleNamespace(in_doubt=lambda doubt=doubt: doubt))
+            asyncio.run(agent._housekeeping(made.store, Alarms(Later(0)), watch).keep())
+            assert len(made.messages()) == left
 
 
 def test_an_audit_chain_that_was_tampered_with_is_said(tmp_path: Path) -> None:

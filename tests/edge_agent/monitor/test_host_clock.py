@@ -93,6 +93,13 @@ def test_only_a_clock_set_far_ahead_keeps_old_messages_from_being_removed() -> N
     assert not scene.host.in_doubt()
 
 
+def test_nobody_need_have_looked_for_a_clock_set_ahead_to_be_in_doubt() -> None:
+    scene = Scene()
+    assert not scene.host.in_doubt()
+    scene.clock.time += timedelta(days=3650)
+    assert scene.host.in_doubt()
+
+
 def test_a_small_correction_does_not_hide_that_the_clock_is_years_ahead() -> None:
     """Or everything would be old at the next purge, the identities by which a resend is known among it."""
     scene = Scene()
