@@ -83,3 +83,14 @@ def test_what_is_not_put_in_its_place_is_gone(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="given up"):
         given_up()
     assert [p.read_text(encoding="utf-8") for p in tmp_path.iterdir()] == ["before"]
+
+
+def test_a_link_laid_in_the_way_is_not_followed(tmp_path: Path) -> None:
+    """The command may run as root, in a folder that others may write in."""
+    path, other = tmp_path / "edge-agent.toml", tmp_path / "other"
+    path.write_text("before", encoding="utf-8")
+    other.write_text("not ours", encoding="utf-8")
+    (tmp_path / ".edge-agent.toml.new").symlink_to(other)
+    with pytest.raises(OSError, match="symbolic links"), replacement(path, "after"):
+        pass
+    assert (path.read_text(encoding="utf-8"), other.read_text(encoding="utf-8")) == ("before", "not ours")
