@@ -52,19 +52,14 @@ class Intake:
         return self._database.receipt(Promise(transmission, len(chunks)))
 
     def _insert(self, transmission: int, chunks: Sequence[Chunk]) -> None:
-        row = self._database.row(
-            "SELECT (SELECT max(position) FROM chunk WHERE transmission = id) FROM transmission"
-            " WHERE id = ? AND state = 'receiving'",
-            (transmission,),
-        )
-        if row is None:
-            raise UnknownRowError("open transmission")
-        first = 0 if row[0] is None else row[0] + 1
         at = self._database.now_us()
-        self._database.run_many(
-            "INSERT INTO chunk VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [_values(transmission, position, at, chunk) for position, chunk in enumerate(chunks, start=first)],
+        written = self._database.run_many(
+            "INSERT INTO chunk SELECT id, ifnull((SELECT max(position) + 1 FROM chunk WHERE transmission = id), 0),"
+            " ?, ?, ?, ?, ?, ?, ?, ?, ? FROM transmission WHERE id = ? AND state = 'receiving'",
+            [(*_values(at, chunk), transmission) for chunk in chunks],
         )
+        if written != len(chunks):
+            raise UnknownRowError("open transmission")
 
     def end(self, transmission: int, event: TransmissionEvent, reason: str) -> None:
         """ENDED makes it complete, BROKEN interrupted. Raises UnknownRowError, IllegalTransitionError."""
@@ -142,11 +137,9 @@ def transmission_state(database: Database, transmission: int) -> TransmissionSta
     return TransmissionState(state)
 
 
-def _values(transmission: int, position: int, at: int, chunk: Chunk) -> Row:
+def _values(at: int, chunk: Chunk) -> Row:
     start = chunk.raw.find(chunk.text)
     return (
-        transmission,
-        position,
         at,
         chunk.kind,
         chunk.raw,

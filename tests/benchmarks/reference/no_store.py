@@ -11,6 +11,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
+from edge_agent.store.group import Outcome
+from edge_agent.store.waiting import InLoop, InThread, Waiting, resolve
+
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
@@ -44,7 +47,7 @@ class NoStore:
 
 class NoStoreThread(NoStore):
     def __init__(self) -> None:
-        self._waiting: queue.SimpleQueue[Future[Any] | None] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[Waiting | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def start(self) -> None:
@@ -55,15 +58,23 @@ class NoStoreThread(NoStore):
         self._thread.join()
 
     def urgent(self, job: Any) -> Future[Any]:
-        waits: Future[Any] = Future()
+        waits: InThread[Any] = InThread(job)
         self._waiting.put(waits)
-        return waits
+        return waits.future
 
     def urgent_in_loop(self, job: Any) -> asyncio.Future[Any]:
-        return asyncio.wrap_future(self.urgent(job))
+        waits: InLoop[Any] = InLoop(job, asyncio.get_running_loop())
+        self._waiting.put(waits)
+        return waits.future
 
     later = urgent
 
     def _run(self) -> None:
-        while (waits := self._waiting.get()) is not None:
-            waits.set_result(Receipt())
+        while (first := self._waiting.get()) is not None:
+            group = [first]
+            while not self._waiting.empty():
+                waits = self._waiting.get()
+                if waits is None:
+                    return
+                group.append(waits)
+            resolve((waits, Outcome(Receipt())) for waits in group)
