@@ -26,6 +26,9 @@ LEFT_OUT = ("private keys", "password files", "certificates")
 _LONGEST_MANIFEST = 1024 * 1024
 _BLOCK = 256 * 1024
 _PLACES = ("profiles", "config")
+# tarfile lets the last two out for numbers in a header that are none, or that no file can have.
+_NOT_A_TAR = (tarfile.TarError, EOFError, ValueError, OverflowError)
+_PLAIN = (tarfile.REGTYPE, tarfile.AREGTYPE)
 
 Take = Callable[[str, Iterable[bytes]], None]
 
@@ -151,36 +154,29 @@ class _Reader(io.RawIOBase):
 def verified(path: Path, take: Take | None = None) -> Manifest:
     """Read everything, giving each file to ``take``. Raises NotABackupError; what was taken is worth nothing then."""
     try:
-        with path.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as tar:
+        with _plain_file(path) as file, tarfile.open(fileobj=file, mode="r:") as tar:
             manifest = _manifest(tar)
             left = dict(manifest.files)
-            for member in tar:
-                if member.name == MANIFEST and not left.keys() - manifest.files.keys() and member.offset == 0:
-                    continue
+            while (member := tar.next()) is not None:
                 _check(tar, member, left.pop(member.name, None), take)
     except OSError as error:
         raise NotABackupError(error.strerror or "it cannot be read") from error
-    except (tarfile.TarError, EOFError) as error:
+    except _NOT_A_TAR as error:
         raise NotABackupError("it is not a whole tar file") from error
     if left:
         raise NotABackupError(f"{min(left)} is missing")
     return manifest
 
 
-def manifest_of(path: Path) -> Manifest:
-    """Only what it says of itself. Raises NotABackupError."""
-    try:
-        with path.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as tar:
-            return _manifest(tar)
-    except OSError as error:
-        raise NotABackupError(error.strerror or "it cannot be read") from error
-    except (tarfile.TarError, EOFError) as error:
-        raise NotABackupError("it is not a tar file") from error
+def _plain_file(path: Path) -> IO[bytes]:
+    if path.exists() and not path.is_file():  # a pipe would wait for ever
+        raise NotABackupError("it is no plain file")
+    return path.open("rb")
 
 
 def _manifest(tar: tarfile.TarFile) -> Manifest:
     first = tar.next()
-    file = tar.extractfile(first) if first and first.name == MANIFEST and first.isreg() else None
+    file = tar.extractfile(first) if first and first.name == MANIFEST and _is_whole(first) else None
     if first is None or file is None or first.size > _LONGEST_MANIFEST:
         raise NotABackupError("it does not begin with a manifest")
     try:
@@ -200,9 +196,9 @@ def _is_plain(name: str) -> bool:
 
 
 def _check(tar: tarfile.TarFile, member: tarfile.TarInfo, wanted: FileFacts | None, take: Take | None) -> None:
-    file = tar.extractfile(member) if wanted is not None and member.isreg() else None
+    file = tar.extractfile(member) if wanted is not None and _is_whole(member) else None
     if wanted is None or file is None or member.size != wanted.size:
-        raise NotABackupError(f"{member.name} is not as its manifest says")
+        raise NotABackupError(f"{member.name!a} is not as its manifest says")
     digest = hashlib.sha256()
 
     def counted() -> Iterator[bytes]:
@@ -216,7 +212,12 @@ def _check(tar: tarfile.TarFile, member: tarfile.TarInfo, wanted: FileFacts | No
     else:
         take(member.name, counted())
     if digest.hexdigest() != wanted.sha256:
-        raise NotABackupError(f"{member.name} is not as its manifest says")
+        raise NotABackupError(f"{member.name!a} is not as its manifest says")
+
+
+def _is_whole(member: tarfile.TarInfo) -> bool:
+    """A plain file with all its bytes in the archive: one with holes says a size that no disk has to have."""
+    return member.type in _PLAIN and not member.issparse()
 
 
 def sources(manifest: Manifest, places: Mapping[str, Path]) -> Iterator[Member]:

@@ -48,9 +48,12 @@ class Taking:
         self._data_dir = resolve(config, settings.agent.data_dir)
         self._clock = clock
         self._told = told
-        self._folder = dest if dest.is_dir() else dest.parent
-        self._name = None if dest.is_dir() else dest.name
-        self._refuse(dest)
+        try:
+            self._folder = dest if dest.is_dir() else dest.parent
+            self._name = None if dest.is_dir() else dest.name
+            self._refuse(dest)
+        except OSError as error:
+            raise _dest(f"{dest}: {os.strerror(error.errno or 0)}", "Name another folder.") from error
 
     def _refuse(self, dest: Path) -> None:
         if self._name and dest.exists():
@@ -130,8 +133,9 @@ class Taking:
         """Aside, synced, read again, and only then under its name."""
         target = self._folder / (self._name or archive.file_name(manifest.gateway, manifest.made))
         aside = target.with_name(f".{target.name}.partial")
-        for left in self._folder.glob(f".edge-agent-{manifest.gateway}-*.tar.partial"):
-            left.unlink()  # of a command that was killed
+        for left in self._folder.glob(".*.tar.partial"):
+            if archive.of_gateway(left.name[1:].removesuffix(".partial"), manifest.gateway):
+                left.unlink()  # of a command that was killed
         try:
             with open(os.open(aside, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600), "wb") as file:
                 archive.write(file, manifest, _in_slices(members, file))

@@ -72,9 +72,7 @@ class Bundling:
         """``dest``: a folder or a new file's name. Raises AgentError."""
         now = self._clock.now()
         name = f"edge-agent-support-{self._settings.agent.gateway}-{now:%Y%m%dT%H%M%SZ}"
-        target = dest / f"{name}.tar.gz" if dest.is_dir() else dest
-        if target.exists():
-            raise _refused(f"{target} exists")
+        target = _target(dest, name)
         files, remark = self._files(now)
         aside = target.with_name(f".{target.name}.partial")
         try:
@@ -149,6 +147,16 @@ def _pack(out: io.BufferedWriter, folder: str, files: Mapping[str, bytes], now: 
             info = tarfile.TarInfo(f"{folder}/{name}")
             info.size, info.mode, info.mtime = len(content), 0o600, int(now.timestamp())
             tar.addfile(info, io.BytesIO(content))
+
+
+def _target(dest: Path, name: str) -> Path:
+    try:
+        target = dest / f"{name}.tar.gz" if dest.is_dir() else dest
+        if target.exists():
+            raise _refused(f"{target} exists")
+    except OSError as error:
+        raise _refused(f"{dest}: {os.strerror(error.errno or 0)}") from error
+    return target
 
 
 def _version(package: str) -> str:

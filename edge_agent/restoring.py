@@ -28,7 +28,7 @@ from edge_agent.store.directory import DATABASE, LOCK, RESTORED, DirectoryLock, 
 from edge_agent.store.errors import OpenError, StorageFailedError
 
 _EXCHANGE, _HERE = 2, -100  # RENAME_EXCHANGE, AT_FDCWD
-_TAKEN = (DATABASE, "profiles/")
+_PROFILES = "profiles/"
 # What the agent makes again by itself; a directory with nothing else in it holds nothing.
 _NOTHING = {LOCK, "reserve.bin", "profiles"}
 
@@ -64,7 +64,8 @@ class Restoring:
     def __init__(self, config: Path, settings: Settings, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
-        self._data_dir = resolve(config, settings.agent.data_dir)
+        # Where it really is: of a link only the link would change places, and the results lie on another disk then.
+        self._data_dir = resolve(config, settings.agent.data_dir).resolve()
         self._staging = self._data_dir.with_name(f"{self._data_dir.name}.restoring")
 
     def check(self, file: Path) -> Manifest:
@@ -98,15 +99,9 @@ class Restoring:
     def restore(self, file: Path, *, replace: bool) -> Restored:
         """Raises AgentError; the data directory is then what it was."""
         manifest = self.check(file)
-        present = self.present()
-        if present is not None and not replace:
-            raise AgentError(
-                f"There is a store in {self._data_dir} already. {present.sentence}",
-                code="restore-present",
-                action="To put the backup in its place say --replace; the present one is moved aside, not deleted.",
-            )
-        refuse_full(self._data_dir.parent, manifest.bytes)
         try:
+            present = self._may_go(replace=replace)
+            refuse_full(_that_exists(self._data_dir.parent), manifest.bytes)
             locks = [self._lock_present()]
             try:
                 locks.append(self._stage(file))
@@ -119,6 +114,18 @@ class Restoring:
         finally:
             shutil.rmtree(self._staging, ignore_errors=True)  # under this name there is never anything but a copy
         return Restored(manifest, self._data_dir, aside, present)
+
+    def _may_go(self, *, replace: bool) -> Present | None:
+        present = self.present()
+        if present is not None and not replace:
+            raise AgentError(
+                f"There is a store in {self._data_dir} already. {present.sentence}",
+                code="restore-present",
+                action="To put the backup in its place say --replace; the present one is moved aside, not deleted.",
+            )
+        if os.path.ismount(self._data_dir):
+            raise _failed(f"{self._data_dir} is the root of a disk, which cannot be exchanged")
+        return present
 
     def _lock_present(self) -> DirectoryLock:
         """Also of an empty one: an agent that started now would begin a store in it."""
@@ -147,21 +154,26 @@ class Restoring:
 
     def _taking(self) -> archive.Take:
         def take(name: str, content: Iterable[bytes]) -> None:
-            if not name.startswith(_TAKEN):
+            if name != DATABASE and not name.startswith(_PROFILES):
                 for _ in content:
                     pass
                 return
-            with as_owner(self._staging):
-                target = self._staging / name
-                _make_folders(target.parent)
-                fd = os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-            with open(fd, "wb") as out:
-                out.writelines(content)
-                out.flush()
-                os.fsync(fd)
-            sync_directory(target.parent)
+            try:
+                self._write(self._staging / name, content)
+            except OSError as error:  # ours, and not to be taken for the backup's
+                raise _failed(os.strerror(error.errno or 0)) from error
 
         return take
+
+    def _write(self, target: Path, content: Iterable[bytes]) -> None:
+        with as_owner(self._staging):
+            _make_folders(target.parent)
+            fd = os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        with open(fd, "wb") as out:
+            out.writelines(content)
+            out.flush()
+            os.fsync(fd)
+        sync_directory(target.parent)
 
     def _put_in_place(self) -> Path | None:
         aside = self._data_dir.with_name(f"{self._data_dir.name}.before-{self._clock.now():%Y%m%dT%H%M%S%fZ}")
@@ -186,6 +198,11 @@ def _make_folders(folder: Path) -> None:
         _make_folders(folder.parent)
         folder.mkdir(mode=0o700)
         sync_directory(folder.parent)
+
+
+def _that_exists(folder: Path) -> Path:
+    """It, or the nearest above it: that is where it will be made."""
+    return folder if folder.exists() else _that_exists(folder.parent)
 
 
 def _holds_nothing(data_dir: Path) -> bool:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import tarfile
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -149,7 +150,59 @@ def test_a_link_in_place_of_a_file_is_refused(tmp_path: Path) -> None:
         archive.verified(other)
 
 
+def with_headers(path: Path, headers: dict[str, str]) -> Path:
+    """The same with a pax header (POSIX.1-2001) before the database."""
+    other = path.with_name("headers.tar")
+    with tarfile.open(path) as tar, tarfile.open(other, "w", format=tarfile.PAX_FORMAT) as out:
+        for member in tar:
+            content = tar.extractfile(member)
+            member.pax_headers = headers if member.name == "agent.db" else {}
+            out.addfile(member, content)
+    return other
+
+
+def test_a_header_that_says_nothing_of_the_content_is_accepted(tmp_path: Path) -> None:
+    """The control of the next one."""
+    assert archive.verified(with_headers(made(tmp_path), {"comment": "x"})).identity == "TESTSTOR"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"GNU.sparse.map": "a,b"},
+        {"GNU.sparse.map": "0,300016"},  # a file with holes, which has none
+        {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "x"},
+        {"size": "-5"},
+        {"size": "9" * 30},
+        {"path": "../\x1b[2Jagent.db"},
+    ],
+)
+def test_a_header_that_lies_about_the_content_is_refused(tmp_path: Path, headers: dict[str, str]) -> None:
+    with pytest.raises(NotABackupError) as caught:
+        archive.verified(with_headers(made(tmp_path), headers))
+    assert caught.value.sentence.isprintable()
+
+
+def test_a_number_no_file_can_have_is_no_archive(tmp_path: Path) -> None:
+    path = made(tmp_path)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"agent.db".ljust(100, b"\0"))
+    data[at + 124 : at + 136] = b"\x80" + b"\x7f" * 11  # base 256, as GNU tar writes large sizes
+    data[at + 156 : at + 157] = b"L"  # a long name, which is read at once
+    data[at + 148 : at + 156] = b" " * 8
+    data[at + 148 : at + 156] = b"%06o\0 " % sum(data[at : at + 512])
+    path.write_bytes(data)
+    with pytest.raises(NotABackupError):
+        archive.verified(path)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(NotABackupError, match="no plain file"):
+        archive.verified(tmp_path / "pipe")
+
+
 def test_a_member_shorter_than_it_said_is_no_archive(tmp_path: Path) -> None:
-    manifest = archive.manifest_of(made(tmp_path))
+    manifest = archive.verified(made(tmp_path))
     with pytest.raises(OSError), (tmp_path / "short.tar").open("wb") as file:
         archive.write(file, manifest, [Member("agent.db", 100, [b"short"])])

@@ -282,7 +282,7 @@ def repacked(file: Path, other: Path, user_version: int) -> Path:
     data = bytearray((folder / "agent.db").read_bytes())
     data[60:64] = user_version.to_bytes(4, "big")
     (folder / "agent.db").write_bytes(data)
-    manifest = archive.manifest_of(file)
+    manifest = archive.verified(file)
     files = {**manifest.files, "agent.db": archive.facts_of(folder / "agent.db")}
     manifest = manifest.model_copy(update={"files": files})
     with other.open("wb") as out:
