@@ -2,8 +2,10 @@
 
 Promised: while anything is unfiled, held or unread nothing is done unless a person said to abandon it, with a note; the
 broker's retained topics are gone and its session has ended before the directory is marked; the audit chain says who
-and why. Results are not deleted here. Not promised: that a broker that is away forgets anything; then only a person who
-abandons goes on, and is told what stays there.
+and why. From a stop on nothing more is acknowledged until the end of it, or it does not come to its end: what came in
+behind a last backup would not be in that, nor have the same id on another PC. Results are not deleted here. Not
+promised: that a broker that is away forgets anything; then only a person who abandons goes on, and is told what stays
+there.
 """
 
 import asyncio
@@ -49,6 +51,7 @@ class Retirement:
     ) -> None:
         """``end`` stops the agent."""
         self._refuses_until = clock.monotonic()
+        self._stops = 0
         self._data_dir = data_dir
         self._gateway = gateway
         self._store = store
@@ -78,22 +81,38 @@ class Retirement:
         }
 
     async def stop(self, request: Mapping[str, Any]) -> Plain:
-        """Take nothing more from analysers; ``undo``: take again. Raises AgentError while anything waits."""
+        """Take nothing more from analysers; ``undo``: take again. Raises AgentError while anything waits.
+
+        ``copy``: a backup comes next. The newest stop's number is in force: a command that was overtaken by another
+        cannot have analysers served while that one makes its backup.
+        """
         if request.get("undo") is True:
-            self._take_back()
+            if request.get("stop") == self._stops:
+                self._take_back()
             return {}
         log.warning("Analysers are refused: this gateway is being taken out of service.")
+        self._stops += 1
+        number = self._stops
         self._refuse_for(REFUSES_S)
         await self._quiet()
         try:
-            await self._refuse(request)
+            waiting = await self._refuse(request)
+            if request.get("copy") is True and waiting["unread"]:
+                raise _incomplete(waiting["unread"])
         except AgentError:
-            self._take_back()
+            if number == self._stops:
+                self._take_back()
             raise
-        return {}
+        return {"stop": number}
 
     async def decommission(self, request: Mapping[str, Any]) -> Plain:
         """The end of it. Raises AgentError; then the agent goes on as before."""
+        if not self.refusing or request.get("stop") != self._stops:
+            raise AgentError(
+                "Analysers were served again meanwhile, or another command has begun the same.",
+                code="decommission-waiting",
+                action="Nothing was done; start it again. Where a backup takes too long, make it before: --no-backup.",
+            )
         who, note = await asyncio.to_thread(user, int(request["uid"])), _note(request)
         waiting = await self._refuse(request)
         cleared = await self._publisher.retire()
@@ -156,6 +175,14 @@ def _count(store: Store) -> Mapping[str, int]:
         "unread": figures.unread(store.database),
         "interrupted": sum(counts.interrupted.values()),
     }
+
+
+def _incomplete(unread: int) -> AgentError:
+    return AgentError(
+        f"{unread} transmissions are still coming in or being read, and a backup made now would not have all of them.",
+        code="decommission-waiting",
+        action="Wait for their end and start it again; or give them up with --no-backup, --abandon and a note.",
+    )
 
 
 def said(waiting: Mapping[str, int]) -> str:

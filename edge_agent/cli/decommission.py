@@ -1,5 +1,6 @@
 """`decommission`: take a gateway out of service for good."""
 
+import contextlib
 import sys
 import time
 from collections.abc import Mapping
@@ -13,14 +14,15 @@ from edge_agent.cli.backup import clear, progress
 from edge_agent.cli.options import config_option, settings
 from edge_agent.clock import SystemClock
 from edge_agent.control import ask
-from edge_agent.errors import AgentError
+from edge_agent.errors import AgentError, NotRunningError
 from edge_agent.owner import as_owner
 from edge_agent.settings_file import resolve
-from edge_agent.store.decommission import erase
+from edge_agent.store.decommission import erase, former_stores, is_decommissioned
 from edge_agent.store.directory import DirectoryLock
 from edge_agent.store.errors import StoreLockedError
 
 _PATIENCE_S = 60.0
+_END = "Done: this gateway is out of service.\nHave its certificate revoked, and `edge-agent service remove`."
 
 
 @click.command()
@@ -39,22 +41,38 @@ def decommission(
         raise click.UsageError("--abandon needs --note.")
     path, loaded = settings(config_)
     data_dir = resolve(path, loaded.agent.data_dir)
+    try:
+        plan = ask(data_dir, "decommission-plan")
+    except NotRunningError:
+        if not is_decommissioned(data_dir):
+            raise
+        _again(data_dir, loaded.agent.gateway, name, erasing=erasing)
+        return
     taking = None if no_backup else Taking(path, loaded, dest, SystemClock(), progress)
-    plan = ask(data_dir, "decommission-plan")
     click.echo(_plan(plan, dest, no_backup=no_backup, erasing=erasing))
     _agreed(plan["gateway"], name)
-    ask(data_dir, "decommission-stop", abandon=abandon, note=note)
+    stop = ask(data_dir, "decommission-stop", abandon=abandon, note=note, copy=taking is not None)
     try:
         if taking is not None:
             file = taking.take().file
             clear()
             click.echo(f"Last backup: {file}")
-        done = ask(data_dir, "decommission", abandon=abandon, note=note)
+        done = ask(data_dir, "decommission", abandon=abandon, note=note, **stop)
     except BaseException:  # also Ctrl-C: analysers are to be served again
-        ask(data_dir, "decommission-stop", undo=True)
+        with contextlib.suppress(AgentError):  # an agent that is gone serves nobody, and why is said already
+            ask(data_dir, "decommission-stop", undo=True, **stop)
         raise
     _ended(data_dir, erasing=erasing)
-    click.echo(_end(done, data_dir))
+    click.echo(_end(done))
+
+
+def _again(data_dir: Path, gateway: str, name: str, *, erasing: bool) -> None:
+    """A command that was interrupted behind the mark left nothing to do but to delete, if that is wanted."""
+    if erasing:
+        click.echo(f"Gateway {gateway}, {data_dir} is out of service. What will be done:\n- THE DATABASE IS DELETED")
+        _agreed(gateway, name)
+    _ended(data_dir, erasing=erasing)
+    click.echo(_END)
 
 
 def _plan(plan: Mapping[str, Any], dest: Path, *, no_backup: bool, erasing: bool) -> str:
@@ -100,10 +118,12 @@ def _ended(data_dir: Path, *, erasing: bool) -> None:
                 click.echo(f"Deleted {path}")
         finally:
             lock.release()
+    for path in former_stores(data_dir) if erasing else ():
+        click.echo(f"Not deleted: {path}, a former store with patient data.")
 
 
-def _end(done: Mapping[str, Any], data_dir: Path) -> str:
-    lines = ["Done: this gateway is out of service.", "Have its certificate revoked, and `edge-agent service remove`."]
+def _end(done: Mapping[str, Any]) -> str:
+    lines = [_END]
     if not done["cleared"]:
         topics = "\n".join(f"  {topic}" for topic in done["topics"])
         lines.append(

@@ -10,7 +10,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from edge_agent.errors import OutOfServiceError
-from edge_agent.store.directory import database_files, sync_directory
+from edge_agent.store.directory import (
+    UNFINISHED,
+    database_files,
+    forget_unfinished,
+    hidden_name,
+    sync_directory,
+)
 
 MARK = "decommissioned"
 
@@ -28,14 +34,30 @@ def mark(data_dir: Path, facts: Mapping[str, str]) -> None:
 
 def refuse_decommissioned(data_dir: Path) -> None:
     """Raises OutOfServiceError. A directory one may not look into is told by who opens the store in it."""
-    if os.path.lexists(data_dir / MARK):
+    if is_decommissioned(data_dir):
         raise OutOfServiceError(data_dir / MARK)
 
 
+def is_decommissioned(data_dir: Path) -> bool:
+    return os.path.lexists(data_dir / MARK)
+
+
 def erase(data_dir: Path) -> list[Path]:
-    """Delete the database and its copies; which files went. For who holds the directory's lock."""
-    gone = [path for path in (*database_files(data_dir), *sorted(data_dir.glob("agent-schema-*.db"))) if path.exists()]
+    """Delete the database and its copies; which files went. For who holds the directory's lock.
+
+    Also the copies that an interrupted backup or upgrade left: they have the same patients in them.
+    """
+    copies = (*data_dir.glob("agent-schema-*"), *(data_dir / UNFINISHED).glob("agent.db*"))
+    files = (*database_files(data_dir), hidden_name(database_files(data_dir)[0]), *sorted(copies))
+    gone = [path for path in files if path.exists()]
     for path in gone:
         path.unlink()
+    forget_unfinished(data_dir)
     sync_directory(data_dir)
     return gone
+
+
+def former_stores(data_dir: Path) -> list[Path]:
+    """What a restore moved aside or left half made. Nothing here deletes them."""
+    place = data_dir.resolve()
+    return sorted((*place.parent.glob(f"{place.name}.before-*"), *place.parent.glob(f"{place.name}.restoring")))
