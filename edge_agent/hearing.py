@@ -38,6 +38,16 @@ class Finding:
     works: bool = False
 
 
+_SEND_AGAIN = "Have it send that again once the agent runs."
+_FRAMED = Finding("frame", "It sends records, and they can be read. None was acknowledged: it keeps them.", works=True)
+_BARE = Finding(
+    "bare-records",
+    "It sends records and they can be read, but it waits for no answer: what it sent now is stored nowhere.",
+    _SEND_AGAIN,
+    works=True,
+)
+
+
 def kind_of(data: bytes) -> Finding:
     """What bytes are that were no frames and no control byte."""
     body = data.lstrip(b"\r\n\x00")
@@ -49,7 +59,9 @@ def kind_of(data: bytes) -> Finding:
         )
     if lis02_header(data):
         return Finding(
-            "bare", "It sends records without frames.", 'Set link.framing = "bare" for its profile in devices.d.'
+            "bare",
+            "It sends records without frames and waits for no answer: what it sent now is stored nowhere.",
+            f'Set link.framing = "bare" for its profile in devices.d. {_SEND_AGAIN}',
         )
     if parity := _parity(data):
         return Finding(
@@ -192,9 +204,7 @@ class Hearing:
 
     def _frame(self, piece: Piece) -> Iterator[Finding]:
         self._asked_at = None
-        yield Finding(
-            "frame", "It sends records, and they can be read. None was acknowledged: it keeps them.", works=True
-        )
+        yield _BARE if piece.kind is Kind.BARE else _FRAMED
         header = lis02.read(
             piece.text.rstrip(b"\r\n") + b"\r", record_options(self._profile.text, self._profile.records)
         )

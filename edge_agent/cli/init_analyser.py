@@ -1,7 +1,7 @@
 """What `init` asks about each analyser, and `--analyser` for those who do not want to be asked."""
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -9,6 +9,7 @@ import click
 
 from drivers.errors import ProfileError
 from drivers.sdk import load, names
+from edge_agent.cli.prompts import answered
 from edge_agent.settings_answers import objection, port_objection
 from edge_agent.transport.peers import is_loopback
 from edge_agent.transport.serial_names import SerialName, serial_names
@@ -98,14 +99,14 @@ def ask_all(given: Sequence[Analyser], folder: Path) -> list[Analyser]:
 
 
 def _ask(taken: Sequence[str], folder: Path) -> Analyser:
-    name = _prompt("Its id (a-z, 0-9, -), part of every topic", lambda text: _id_objection(text, taken))
+    name = answered("Its id (a-z, 0-9, -), part of every topic", lambda text: _id_objection(text, taken))
     analyser: Analyser = {"id": name, "profile": _ask_device(folder)}
     click.echo(_VALIDATION)
     analyser["mode"] = _choice("Mode", ("validation", "production"))
     kind = _choice("How it is connected (tcp-server: it connects to us; tcp-client: we connect to it)", _KINDS)
     analyser["transport"] = _PORTS[kind]()
     if kind == "tcp-server" and not is_loopback(_host(str(analyser["transport"]))):
-        answer = _prompt(
+        answer = answered(
             "Its address, or several; any: everybody may connect",
             lambda text: port_objection(str(analyser["transport"]), text.replace(",", " ").split()),
         )
@@ -143,7 +144,7 @@ def _ask_serial() -> str:
     if not ports:
         click.echo("No serial port is there just now. Plug the adapter in, or write the name it will have.")
     default = "1" if ports else None
-    chosen = _prompt("Serial port, its number or its name", lambda text: _port_of(text, ports)[1], default)
+    chosen = answered("Serial port, its number or its name", lambda text: _port_of(text, ports)[1], default)
     return f"serial://{quote(_port_of(chosen, ports)[0], safe='/:')}?{_ask_line()}"
 
 
@@ -164,23 +165,23 @@ def _ask_line() -> str:
         def judge(value: str, key: str = key) -> str:
             return port_objection(f"serial:///dev/null?{key}={quote(value)}", [])
 
-        parts.append(f"{key}={_prompt(text, judge, default)}")
+        parts.append(f"{key}={answered(text, judge, default)}")
     handshake = _choice("Handshake", ("none", "rtscts", "xonxoff", "dsrdtr"))
     return "&".join([*parts, *([] if handshake == "none" else [f"{handshake}=1"])])
 
 
 def _ask_server() -> str:
-    port = _prompt("Port to listen on", lambda text: port_objection(f"tcp-server://127.0.0.1:{text}", []), "5600")
+    port = answered("Port to listen on", lambda text: port_objection(f"tcp-server://127.0.0.1:{text}", []), "5600")
     return f"tcp-server://0.0.0.0:{port}"
 
 
 def _ask_client() -> str:
-    address = _prompt("Its address and port, 10.0.0.9:4001", lambda text: port_objection(f"tcp-client://{text}", []))
+    address = answered("Its address and port, 10.0.0.9:4001", lambda text: port_objection(f"tcp-client://{text}", []))
     return f"tcp-client://{address}"
 
 
 def _ask_remote() -> str:
-    address = _prompt(
+    address = answered(
         "Address and port of the terminal server, 10.0.0.8:4002", lambda text: port_objection(f"rfc2217://{text}", [])
     )
     return f"rfc2217://{address}?{_ask_line()}"
@@ -195,12 +196,3 @@ def _host(url: str) -> str:
 
 def _choice(text: str, known: Sequence[str]) -> str:
     return str(click.prompt(text, type=click.Choice(known), default=known[0]))
-
-
-def _prompt(text: str, judge: Callable[[str], str], default: str | None = None) -> str:
-    def judged(answer: str) -> str:
-        if wrong := judge(answer.strip()):
-            raise click.BadParameter(wrong)
-        return answer.strip()
-
-    return str(click.prompt(text, default=default, value_proc=judged))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from edge_agent.cli.prompts import answered
 from edge_agent.settings import AgentTable, Consumers
 from edge_agent.settings_answers import broker_objection, file_objection, objection
 
@@ -85,26 +86,15 @@ def ask(given: Mapping[str, str], config: Path) -> Answers:
     for question in QUESTIONS:
         answer = given.get(question.option)
         if answer is None and question.wanted({**given, **answers}):
-            answer = _prompt(question)
+            answer = answered(question.text, question.judge, question.default)
         elif answer is not None and (wrong := question.judge(answer)):
             click.echo(f"--{question.option}: {wrong}")
-            answer = _prompt(question)
+            answer = answered(question.text, question.judge, question.default)
         if answer is not None:
             answers[question.option] = answer
             if remark := question.remark(answer, config):
                 click.echo(f"Note: {remark}.")
     return answers
-
-
-def _prompt(question: Question) -> str:
-    def judged(text: str) -> str:
-        if wrong := question.judge(text.strip()):
-            raise click.BadParameter(wrong)
-        return text.strip()
-
-    return str(
-        click.prompt(question.text, default=question.default, value_proc=judged, show_default=bool(question.default))
-    )
 
 
 def complaints(given: Mapping[str, str]) -> list[str]:

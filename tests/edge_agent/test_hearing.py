@@ -161,6 +161,15 @@ def test_seven_bits_with_parity_are_recognised_by_their_eighth(odd: int, written
     assert written in finding.action
 
 
+@pytest.mark.parametrize("device", ["lis02_generic", "sysmex_xn"])  # one reads such records, one does not
+def test_a_sender_that_waits_for_no_answer_is_not_said_to_keep_what_it_sent(device: str) -> None:
+    ear = hearing(device)
+    found = [*ear.hear(b"H|\\^&|||XN\rP|1\rL|1|N\r", 0.0)[0], *ear.hear(b"", 10.0)[0], *ear.end(20.0)]
+    assert any("stored nowhere" in f.sentence and "send that again" in f.action for f in found)
+    assert not any("it keeps them" in f.sentence for f in found)
+    assert any("it keeps them" in f.sentence for f in hearing(device).hear(framed(XN_HEADER), 0.0)[0])  # the control
+
+
 def test_what_is_said_once_is_not_said_again() -> None:
     ear = hearing()
     assert len(ear.hear(framed(XN_HEADER), 0.0)[0]) == 2

@@ -16,6 +16,7 @@ from edge_agent import config_place
 from edge_agent.cli import init as init_command
 from edge_agent.cli import init_analyser
 from edge_agent.cli.main import main
+from edge_agent.cli.prompts import answered
 from edge_agent.config_place import place
 from edge_agent.config_text import filled, written
 from edge_agent.errors import AgentError
@@ -289,3 +290,10 @@ def test_ports_have_the_name_that_lasts_and_one_without_a_serial_number_is_known
 
 def test_a_machine_without_serial_ports_has_none(tmp_path: Path) -> None:
     assert serial_names(tmp_path / "serial", list) == []
+
+
+@pytest.mark.parametrize("typed", ["\x1b[A", "\udcec\udc84\udc9c"])  # an arrow key; Korean where LC_ALL is C
+def test_a_key_or_a_letter_no_file_can_hold_is_asked_for_again(typed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    typing = iter([typed, "/srv/결과"])
+    monkeypatch.setattr("click.termui.visible_prompt_func", lambda _prompt: next(typing))
+    assert answered("Folder", lambda _answer: "") == "/srv/결과"
