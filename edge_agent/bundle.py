@@ -124,7 +124,8 @@ class Bundling:
         try:
             room = shutil.disk_usage(self._data_dir)
             files = {name: _stat(self._data_dir / name) for name in _FILES if (self._data_dir / name).exists()}
-            pins = [redaction.name(p.stem) for p in sorted((self._data_dir / "profiles").glob("*.json"))]
+            known = {analyser.id for analyser in self._settings.analyser}
+            pins = [redaction.word(p.stem, known) for p in sorted((self._data_dir / "profiles").glob("*.json"))]
             mode = oct(self._data_dir.stat().st_mode & 0o7777)
         except OSError as error:
             return {"error": os.strerror(error.errno or 0)}

@@ -256,3 +256,10 @@ def test_it_asks_and_where_nobody_can_be_asked_it_writes_nothing(tmp_path: Path)
     result = edge_agent("support-bundle", tmp_path)
     assert result.exit_code == 2
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_somebody_left_among_the_profiles_is_not_named(made: Gateway) -> None:
+    (made.data_dir / "profiles").mkdir(exist_ok=True)
+    for name in ("an1", "kim-canary-7731"):  # both are names an analyser could have; one is an analyser's
+        (made.data_dir / "profiles" / f"{name}.json").write_text("{}", encoding="utf-8")
+    assert json.loads(bundled(made.config)["directory.json"])["pins"] == ["an1", redaction.OTHER]
