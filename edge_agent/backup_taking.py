@@ -69,15 +69,19 @@ class Taking:
     def take(self, keep: int | None = None) -> Taken:
         """Raises AgentError; then there is no file, and no older one was removed."""
         try:
-            taken = self._online()
-        except NotRunningError:
-            taken = self._offline()
+            taken = self._taken()
         except OSError as error:
             raise _dest(f"{self._folder}: {os.strerror(error.errno or 0)}", "Name another folder.") from error
         removed = tuple(self._older(taken.file, keep)) if keep else ()
         for file in removed:
             file.unlink()
         return Taken(taken.file, taken.manifest, removed, taken.remark)
+
+    def _taken(self) -> Taken:
+        try:
+            return self._online()
+        except NotRunningError:
+            return self._offline()
 
     def _online(self) -> Taken:
         with contextlib.closing(_Parts(follow(self._data_dir, "backup"), self._told)) as parts:

@@ -188,6 +188,19 @@ def test_a_disk_that_fills_up_leaves_no_file(made: Gateway, monkeypatch: pytest.
     assert list((made.config.parent / "out").iterdir()) == []
 
 
+def test_a_disk_that_fills_up_where_no_agent_runs_is_said_in_a_sentence_too(
+    stopped: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(archive, "write", full)
+    said = refused(edge_agent("backup", stopped.parent / "out", "--config", stopped), "backup-place")
+    assert "No space left on device" in said
+    assert list((stopped.parent / "out").iterdir()) == []
+    assert not (stopped.parent / "data" / "backup.partial").exists()
+
+
 # restore
 
 
