@@ -6,15 +6,18 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner, Result
 from support_conversion import bench
-from support_gateway import CONFIG
+from support_gateway import CONFIG, gateway
 from support_pipeline import records
 
-from edge_agent import archive, restoring
+from edge_agent import archive, backup_room, restoring
 from edge_agent.cli.main import main
+from edge_agent.store.directory import DirectoryLock
+from edge_agent.store.errors import StoreLockedError
 
 TEXT = records(
     r"H|\^&|||BENCH-7|||||||P|LIS02-A2|20240612120000",
@@ -178,3 +181,75 @@ def test_somebody_who_may_not_is_told_so_in_a_sentence(config: Path, tmp_path: P
     assert bundle.exit_code == 1
     assert "[bundle]" in bundle.stderr
     assert all("Permission denied" in said for said in (*denied, bundle.stderr))
+
+
+def test_both_directories_are_locked_through_the_exchange(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An agent that starts at that moment must not begin on either."""
+    real, locked = restoring.exchange, []
+
+    def watched(one: Path, other: Path) -> None:
+        for moment in (lambda: None, lambda: real(one, other)):
+            moment()
+            for folder in (one, other):
+                with pytest.raises(StoreLockedError):
+                    DirectoryLock(folder)
+                locked.append(folder)
+
+    monkeypatch.setattr(restoring, "exchange", watched)
+    assert edge_agent("restore", the_backup(config), "--replace", "--config", config).exit_code == 0
+    assert len(locked) == 4
+    DirectoryLock(config.parent / "data").release()  # the control: afterwards it can be had
+
+
+def test_a_restore_that_failed_leaves_nothing_that_looks_like_a_former_store(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cannot(one: Path, other: Path) -> None:
+        raise OSError(22, "Invalid argument")
+
+    monkeypatch.setattr(restoring, "exchange", cannot)
+    refused(edge_agent("restore", the_backup(config), "--replace", "--config", config), "restore-failed")
+    assert sorted(p.name for p in config.parent.iterdir()) == ["data", "edge-agent.toml", "out"]
+
+
+def test_a_backup_has_its_name_only_once_it_is_on_the_disk(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    the_backup(config).unlink()
+    synced: list[int] = []
+    real_sync, real_rename, renamed = os.fsync, Path.rename, []
+
+    def sync(fd: int) -> None:
+        real_sync(fd)
+        synced.append(os.fstat(fd).st_ino)
+
+    def rename(path: Path, target: Path) -> Path:
+        if target.suffix == ".tar":
+            renamed.append(path.stat().st_ino in synced)
+        return real_rename(path, target)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(Path, "rename", rename)
+    backed_up(config)
+    assert renamed == [True]
+
+
+def test_a_second_backup_waits_for_the_end_of_the_first(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    with gateway(tmp_path) as running:
+        first = running.backups.backup({})
+        running.run(first.__anext__())
+        refused(edge_agent("backup", tmp_path / "out", "--config", running.config), "backup-running")
+        running.run(first.aclose())
+        backed_up(running.config)
+
+
+def test_an_agent_whose_own_disk_has_no_room_for_a_copy_begins_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The copy would take the room that results need."""
+    (tmp_path / "out").mkdir()
+    with gateway(tmp_path) as running:
+        full, real = SimpleNamespace(f_bavail=1, f_frsize=4096), os.statvfs
+        monkeypatch.setattr(backup_room.os, "statvfs", lambda p: full if p == running.data_dir else real(p))
+        said = refused(edge_agent("backup", tmp_path / "out", "--config", running.config), "no-room")
+        assert f"in {running.data_dir}" in said
+        assert not (running.data_dir / "backup.partial").exists()

@@ -110,6 +110,16 @@ def test_a_broker_that_is_away_forgets_nothing_so_a_person_decides(tmp_path: Pat
         assert retained(broker) == []
 
 
+def test_a_last_backup_that_cannot_be_written_has_analysers_served_again(tmp_path: Path) -> None:
+    with lab(tmp_path) as (broker, agent, bench), Central(CentralOptions(broker.url, validate="none")):
+        done = decommission(agent, Path("/proc"))  # a folder where no file can be made
+        assert (done.returncode, "[no-room]" in done.stderr) == (1, True), done.stderr
+        assert "Analysers are served again." in agent.tail()
+        sent(bench)
+        until(agent.nothing_waits, 30, "filed")
+        assert sum(agent.ask("status")["messages"].values()) == 2
+
+
 def test_another_name_does_nothing(tmp_path: Path) -> None:
     with lab(tmp_path) as (_broker, agent, _bench):
         done = agent.command("decommission", "--yes", "gw-02", "--no-backup")
