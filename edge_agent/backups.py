@@ -77,8 +77,10 @@ class Backups:
             raise BackupError(os.strerror(error.errno or 0)) from error
         finally:
             given_up.set()
-            self._busy = False
-            await asyncio.shield(asyncio.to_thread(forget_unfinished, self._data_dir))
+            try:
+                await asyncio.shield(asyncio.to_thread(forget_unfinished, self._data_dir))
+            finally:
+                self._busy = False  # only now: the next backup makes its copy in the same place
 
     async def done(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         """The command has the file whole and in its place."""

@@ -14,7 +14,7 @@ from support_conversion import bench
 from support_gateway import CONFIG, gateway
 from support_pipeline import records
 
-from edge_agent import archive, backup_room, restoring
+from edge_agent import archive, backup_room, backups, restoring
 from edge_agent.cli.main import main
 from edge_agent.store.directory import DirectoryLock
 from edge_agent.store.errors import StoreLockedError
@@ -239,6 +239,27 @@ def test_a_second_backup_waits_for_the_end_of_the_first(tmp_path: Path) -> None:
         running.run(first.__anext__())
         refused(edge_agent("backup", tmp_path / "out", "--config", running.config), "backup-running")
         running.run(first.aclose())
+        backed_up(running.config)
+
+
+def test_what_a_first_backup_takes_away_at_its_end_is_never_the_copy_of_a_second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "out").mkdir()
+    with gateway(tmp_path) as running:
+        real, said = backups.forget_unfinished, []
+
+        def slow(data_dir: Path) -> None:
+            if not said:  # the second command comes while the first one's copy is being taken away
+                said.append("")
+                said.append(edge_agent("backup", tmp_path / "out", "--config", running.config).stderr)
+            real(data_dir)
+
+        monkeypatch.setattr(backups, "forget_unfinished", slow)
+        first = running.backups.backup({})
+        running.run(first.__anext__())
+        running.run(first.aclose())
+        assert "[backup-running]" in said[1]
         backed_up(running.config)
 
 
