@@ -13,12 +13,13 @@ from datetime import timedelta
 from random import Random, SystemRandom
 from typing import Any, Self
 
-from edge_agent.adoption import Adoption
-from edge_agent.backups import Backups
+from edge_agent.backup.serving import Backups
 from edge_agent.clock import Clock, SystemClock
 from edge_agent.control import Answer, ControlServer, Stream, socket_path
 from edge_agent.converter import Converter, Reader
-from edge_agent.decisions import Decisions
+from edge_agent.decisions.adoption import Adoption
+from edge_agent.decisions.delivery import Decisions
+from edge_agent.decisions.promotion import Promotion
 from edge_agent.generation import Configuration, Generation
 from edge_agent.links import Links
 from edge_agent.logs import in_loop
@@ -28,7 +29,6 @@ from edge_agent.monitor.health import HealthReporter
 from edge_agent.monitor.housekeeping import Housekeeping
 from edge_agent.monitor.presence import Presence
 from edge_agent.monitor.program import Program
-from edge_agent.promotion import Promotion
 from edge_agent.publisher.publisher import Publisher
 from edge_agent.questions import Questions
 from edge_agent.reload import Reload
@@ -41,7 +41,7 @@ from edge_agent.store.errors import StoreError
 from edge_agent.store.identity import Former
 from edge_agent.store.store import Store
 from edge_agent.store.thread import StoreThread
-from edge_agent.support import Support
+from edge_agent.support.facts import Support
 from edge_agent.times import shown
 from edge_agent.version import __version__
 from edge_agent.watch import Watch

@@ -12,18 +12,18 @@ from pathlib import Path
 from typing import Self
 
 from drivers.sdk import Device
+from edge_agent.configuration.file import resolve
+from edge_agent.configuration.mqtt import mqtt_options
+from edge_agent.configuration.preflight import devices, loaded
 from edge_agent.converter import Reader
 from edge_agent.errors import ConfigurationError, Problem
 from edge_agent.links import Line
 from edge_agent.monitor.payloads import Info, ProfileInfo
-from edge_agent.mqtt_options import mqtt_options
 from edge_agent.opening_hours import OpeningHours
 from edge_agent.pins import Pinned, pinned
 from edge_agent.policy import policy_for
-from edge_agent.preflight import devices, loaded
 from edge_agent.publisher.options import MqttOptions
 from edge_agent.settings import AnalyserTable, Settings
-from edge_agent.settings_file import resolve
 from edge_agent.store.rows import Source
 from edge_agent.version import __version__
 

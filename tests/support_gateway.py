@@ -14,22 +14,22 @@ from typing import Any, TypeVar
 from support_conversion import Bench, bench, reader
 from support_pipeline import GENERIC
 
-from edge_agent.backups import Backups
+from edge_agent.backup.serving import Backups
 from edge_agent.clock import SystemClock
+from edge_agent.configuration.file import load
+from edge_agent.configuration.mqtt import mqtt_options
 from edge_agent.control import ControlServer, socket_path
 from edge_agent.converter import Reader
-from edge_agent.decisions import Decisions
+from edge_agent.decisions.delivery import Decisions
 from edge_agent.link import LinkStatus
 from edge_agent.monitor.alarms import Alarms
 from edge_agent.monitor.payloads import Info
 from edge_agent.monitor.presence import Presence
 from edge_agent.monitor.program import Program
-from edge_agent.mqtt_options import mqtt_options
 from edge_agent.pins import Pinned
 from edge_agent.publisher.publisher import Publisher
 from edge_agent.questions import Questions
-from edge_agent.settings_file import load
-from edge_agent.support import Support
+from edge_agent.support.facts import Support
 
 T = TypeVar("T")
 STARTED = datetime(2024, 6, 12, 3, 0, tzinfo=UTC)

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from drivers import sdk
 from edge_agent.cli.main import main as agent_command
+from edge_agent.configuration.file import load
 from edge_agent.integrity import examine
-from edge_agent.settings_file import load
 
 
 def installed(package: str) -> Path:

@@ -7,15 +7,15 @@ from pathlib import Path
 import click
 
 from edge_agent.cli.options import config_path, reading
-from edge_agent.settings_file import load
+from edge_agent.configuration.file import load
 
 
 @click.command()
 @reading
 def asyncapi(config_: Path | None, as_json: bool) -> None:
     """Print the contract with the management system (AsyncAPI 3.0): this site's where there is a configuration."""
-    from edge_agent.asyncapi import GENERAL, Place, document  # the other commands do without
-    from edge_agent.asyncapi_yaml import to_yaml
+    from edge_agent.contract.as_yaml import to_yaml
+    from edge_agent.contract.document import GENERAL, Place, document  # the other commands do without
 
     path = config_path(config_)
     named = config_ or click.get_current_context().find_root().obj or os.environ.get("EDGE_AGENT_CONFIG")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from edge_agent.archive import LEFT_OUT
-from edge_agent.backup_taking import Taken, Taking
+from edge_agent.backup.archive import LEFT_OUT
+from edge_agent.backup.taking import Taken, Taking
 from edge_agent.cli.options import reading, settings
 from edge_agent.clock import SystemClock
 from edge_agent.store.disk import MB

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from edge_agent.bundle import CONTENTS, Bundle, Bundling
 from edge_agent.cli.options import reading, settings
 from edge_agent.clock import SystemClock
+from edge_agent.support.bundle import CONTENTS, Bundle, Bundling
 
 _NEVER = "Never in it: results, frames, messages, names, specimen ids, notes, passwords, keys."
 

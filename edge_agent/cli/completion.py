@@ -6,8 +6,8 @@ import click
 from click.shell_completion import CompletionItem, get_completion_class
 
 from edge_agent.codes import CODES
+from edge_agent.configuration.file import find, read
 from edge_agent.errors import AgentError
-from edge_agent.settings_file import find, read
 
 PROGRAM = "edge-agent"
 VARIABLE = "_EDGE_AGENT_COMPLETE"

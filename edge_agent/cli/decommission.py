@@ -9,14 +9,14 @@ from typing import Any
 
 import click
 
-from edge_agent.backup_taking import Taking
+from edge_agent.backup.taking import Taking
 from edge_agent.cli.backup import clear, progress
 from edge_agent.cli.options import config_option, settings
 from edge_agent.clock import SystemClock
+from edge_agent.configuration.file import resolve
 from edge_agent.control import ask
 from edge_agent.errors import AgentError, NotRunningError
 from edge_agent.owner import as_owner
-from edge_agent.settings_file import resolve
 from edge_agent.store.decommission import erase, former_stores, is_decommissioned
 from edge_agent.store.directory import DirectoryLock
 from edge_agent.store.errors import StoreLockedError

@@ -11,8 +11,8 @@ from drivers.errors import ProfileError
 from drivers.sdk import SHIPPED, load, names
 from edge_agent.cli.options import config_path, reading, settings
 from edge_agent.cli.show_status import table
+from edge_agent.configuration.file import resolve
 from edge_agent.errors import AgentError
-from edge_agent.settings_file import resolve
 
 
 @click.group()

@@ -10,12 +10,12 @@ import click
 
 from edge_agent.cli import init_analyser, init_questions
 from edge_agent.cli.options import config_option, config_path
-from edge_agent.config_place import place, there_already
-from edge_agent.config_text import filled
-from edge_agent.preflight import examine, loaded
+from edge_agent.configuration.file import DEFAULT_PATH, resolve
+from edge_agent.configuration.place import place, there_already
+from edge_agent.configuration.preflight import examine, loaded
+from edge_agent.configuration.text import filled
 from edge_agent.service.unit import config_text
 from edge_agent.settings import DriversTable
-from edge_agent.settings_file import DEFAULT_PATH, resolve
 
 
 def _options(command: Callable[..., Any]) -> Callable[..., Any]:

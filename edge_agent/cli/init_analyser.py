@@ -10,7 +10,7 @@ import click
 from drivers.errors import ProfileError
 from drivers.sdk import load, names
 from edge_agent.cli.prompts import answered
-from edge_agent.settings_answers import objection, port_objection
+from edge_agent.configuration.answers import objection, port_objection
 from edge_agent.transport.peers import is_loopback
 from edge_agent.transport.serial_names import SerialName, serial_names
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from edge_agent.cli.prompts import answered
+from edge_agent.configuration.answers import broker_objection, file_objection, objection
 from edge_agent.settings import AgentTable, Consumers
-from edge_agent.settings_answers import broker_objection, file_objection, objection
 
 Answers = dict[str, str]  # by option; of what was not asked nothing
 

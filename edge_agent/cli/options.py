@@ -6,10 +6,10 @@ from typing import Any
 
 import click
 
+from edge_agent.configuration.file import data_dir_of, find, load, resolve
 from edge_agent.control import ask
 from edge_agent.errors import NotRunningError
 from edge_agent.settings import Settings
-from edge_agent.settings_file import data_dir_of, find, load, resolve
 
 config_option = click.option(
     "--config", "config_", type=click.Path(path_type=Path, dir_okay=False), help="The configuration file."

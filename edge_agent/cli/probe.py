@@ -17,13 +17,13 @@ from drivers.sdk import Device, load
 from edge_agent.cli.completion import analysers
 from edge_agent.cli.options import config_path, reading
 from edge_agent.clock import SystemClock
+from edge_agent.configuration.file import resolve
+from edge_agent.configuration.preflight import loaded
 from edge_agent.control import ask
 from edge_agent.errors import AgentError, ConfigurationError, NotRunningError, Problem
-from edge_agent.hearing import Finding
-from edge_agent.preflight import loaded
-from edge_agent.probe import Probe, instead_of_an_agent, known_profiles
+from edge_agent.probe.hearing import Finding
+from edge_agent.probe.listening import Probe, instead_of_an_agent, known_profiles
 from edge_agent.settings import AnalyserTable, Settings
-from edge_agent.settings_file import resolve
 
 EVERY_S = 1.0
 

@@ -10,8 +10,8 @@ import click
 from edge_agent.cli.completion import analysers
 from edge_agent.cli.options import config_option, data_dir, json_option
 from edge_agent.control import ask
+from edge_agent.decisions.mode_line import by_hand, put, replacement, with_mode
 from edge_agent.errors import AgentError
-from edge_agent.mode_line import by_hand, put, replacement, with_mode
 
 Answer = Mapping[str, Any]
 

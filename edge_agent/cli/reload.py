@@ -8,10 +8,10 @@ from typing import Any
 import click
 
 from edge_agent.cli.options import config_path, reading
+from edge_agent.configuration.file import data_dir_of
 from edge_agent.control import ask
 from edge_agent.errors import NotRunningError
 from edge_agent.generation import Configuration
-from edge_agent.settings_file import data_dir_of
 
 _LINES = {
     "started": "started",

@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
+from edge_agent.backup.restoring import Restored, Restoring
 from edge_agent.cli.options import reading, settings
 from edge_agent.clock import SystemClock
-from edge_agent.restoring import Restored, Restoring
 from edge_agent.times import shown
 
 

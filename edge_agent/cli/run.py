@@ -14,9 +14,9 @@ import click
 
 from edge_agent.agent import Agent
 from edge_agent.cli.options import config_option, config_path, reading
+from edge_agent.configuration.preflight import examine, loaded
 from edge_agent.generation import Configuration
 from edge_agent.logs import Format, set_up
-from edge_agent.preflight import examine, loaded
 
 
 @click.command()

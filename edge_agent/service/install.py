@@ -12,7 +12,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from edge_agent.config_place import make_folder, place
+from edge_agent.configuration.place import make_folder, place
 from edge_agent.errors import AgentError
 from edge_agent.service.unit import NAME, Places, config_text, modules_text, unit_text
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edge_agent.cli.main import main as edge_agent
-from edge_agent.settings_file import load
+from edge_agent.configuration.file import load
 from simulators.cli import main as analyser_sim
 
 sys.path.insert(0, str(Path(__file__).parent))  # walk lies beside its tests

@@ -16,13 +16,13 @@ from support_gateway import Gateway, gateway
 from support_pipeline import GENERIC, device, records
 
 from drivers.sdk import load
-from edge_agent.adoption import Adoption
 from edge_agent.cli.main import main
 from edge_agent.clock import SystemClock
+from edge_agent.decisions.adoption import Adoption
+from edge_agent.decisions.reading_difference import read
 from edge_agent.errors import AgentError
 from edge_agent.pin_history import former_pins
 from edge_agent.pins import pinned
-from edge_agent.reading_difference import read
 
 HEADER = r"H|\^&|||BENCH-7|||||||P|LIS02-A2|20240612120000"
 NA = "R|1|^^^NA|140|mmol/L||N||F||||20240612102000"
@@ -192,7 +192,7 @@ def test_transmissions_are_read_outside_the_event_loop(bench: Bench, monkeypatch
 
     bench.received(text("S24-0028", NA))
     bench.site(LOINC)
-    monkeypatch.setattr("edge_agent.adoption.read", noted)
+    monkeypatch.setattr("edge_agent.decisions.adoption.read", noted)
     assert bench.compare()["effect"]["different"] == 1
     assert threads
     assert bench.made.thread.name not in threads

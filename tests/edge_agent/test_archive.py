@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent import archive
-from edge_agent.archive import Counts, Manifest, Member, NotABackupError
+from edge_agent.backup import archive
+from edge_agent.backup.archive import Counts, Manifest, Member, NotABackupError
 
 MADE = datetime(2024, 6, 12, 3, 0, tzinfo=UTC)
 FILES = {"agent.db": b"SQLite format 3\0" + bytes(300_000), "profiles/an1.json": b"lis02_generic\n{}"}

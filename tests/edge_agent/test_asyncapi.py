@@ -19,11 +19,11 @@ from jsonschema import Draft7Validator, FormatChecker
 from judge.second_opinion import second_opinion
 from judge.verdict import judge
 
-from edge_agent.asyncapi import CHANNELS, Place, document
-from edge_agent.asyncapi_messages import ACKNOWLEDGEMENT, CENTRAL_STATE_MESSAGE, RESULT
-from edge_agent.asyncapi_yaml import to_yaml
 from edge_agent.cli.main import main
 from edge_agent.clock import SystemClock
+from edge_agent.contract.as_yaml import to_yaml
+from edge_agent.contract.document import CHANNELS, Place, document
+from edge_agent.contract.messages import ACKNOWLEDGEMENT, CENTRAL_STATE_MESSAGE, RESULT
 from edge_agent.publisher.gate import BadStateError, Gate
 from edge_agent.publisher.topics import TOPICS
 from hl7.ack import read_ack
@@ -212,7 +212,7 @@ def test_a_reader_of_yaml_reads_what_was_written(value: Any) -> None:
 
 def test_the_command_prints_the_general_contract_where_nothing_is_configured(monkeypatch: Any, tmp_path: Path) -> None:
     monkeypatch.delenv("EDGE_AGENT_CONFIG", raising=False)
-    monkeypatch.setattr("edge_agent.settings_file.DEFAULT_PATH", tmp_path / "none.toml")
+    monkeypatch.setattr("edge_agent.configuration.file.DEFAULT_PATH", tmp_path / "none.toml")
     done = CliRunner().invoke(main, ["asyncapi"])
     assert yaml.safe_load(done.stdout) == document()
 

@@ -18,7 +18,8 @@ from support_conversion import bench, until
 from support_gateway import CONFIG, Gateway, gateway
 from support_pipeline import records
 
-from edge_agent import archive, backup_room, restoring
+from edge_agent.backup import archive, restoring
+from edge_agent.backup import room as backup_room
 from edge_agent.cli.main import main
 from edge_agent.control import ask, follow
 from edge_agent.errors import AgentError

@@ -14,7 +14,9 @@ from support_conversion import bench
 from support_gateway import CONFIG, gateway
 from support_pipeline import records
 
-from edge_agent import archive, backup_room, backups, restoring
+from edge_agent.backup import archive, restoring
+from edge_agent.backup import room as backup_room
+from edge_agent.backup import serving as backups
 from edge_agent.cli.main import main
 from edge_agent.store.directory import DirectoryLock
 from edge_agent.store.errors import StoreLockedError

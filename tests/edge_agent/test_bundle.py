@@ -13,12 +13,12 @@ from support_conversion import reader
 from support_gateway import CONFIG, Gateway, gateway
 from support_pipeline import device, records, source
 
-from edge_agent import redaction
-from edge_agent.bundle import CONTENTS
 from edge_agent.cli.main import main
-from edge_agent.settings_file import load
+from edge_agent.configuration.file import load
 from edge_agent.states import TransmissionEvent
 from edge_agent.store.rows import Chunk, ChunkKind
+from edge_agent.support import redaction
+from edge_agent.support.bundle import CONTENTS
 
 NAME, KOREAN, PATIENT, SPECIMEN, VALUE = "KIMCANARY", "홍길동", "PCANARY-7731", "S24-CANARY-90", "140.77317"
 CANARIES = (NAME, KOREAN, PATIENT, SPECIMEN, VALUE)

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from edge_agent.configuration.file import load
+from edge_agent.configuration.preflight import loaded
 from edge_agent.errors import ConfigurationError
-from edge_agent.preflight import loaded
-from edge_agent.settings_file import load
 
 EIGHT = """\
 [agent]

@@ -7,11 +7,11 @@ import pytest
 from support_broker import Authority
 
 from edge_agent import generation
+from edge_agent.configuration.file import data_dir_of, load
 from edge_agent.errors import AgentError, ConfigurationError
 from edge_agent.generation import Configuration, Generation
 from edge_agent.running import Changes
 from edge_agent.settings import Settings
-from edge_agent.settings_file import data_dir_of, load
 
 GOOD = """\
 [agent]
@@ -190,7 +190,7 @@ def test_profiles_of_a_site_that_may_not_be_read_are_a_mistake(path: Path, monke
     def closed(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("edge_agent.preflight.load", closed)
+    monkeypatch.setattr("edge_agent.configuration.preflight.load", closed)
     with pytest.raises(ConfigurationError) as caught:
         read(path, f'{GOOD}\n[drivers]\ndevices_dir = "closed"\n')
     assert {(p.key, p.text) for p in caught.value.problems} == {

@@ -5,7 +5,7 @@ import pytest
 from drivers.profile import Profile
 from drivers.protocols.lis01_dialect import Dialect
 from drivers.sdk import load
-from edge_agent.hearing import Hearing, dialect_for, kind_of
+from edge_agent.probe.hearing import Hearing, dialect_for, kind_of
 
 STX, ETX, EOT, ENQ, NAK = b"\x02", b"\x03", b"\x04", b"\x05", b"\x15"
 XN_HEADER = rb"H|\^&|||XN-350^00-20^11001^^^^AB123456||||||||E1394-97"

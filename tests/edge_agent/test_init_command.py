@@ -12,16 +12,16 @@ from types import SimpleNamespace
 import pytest
 from click.testing import CliRunner, Result
 
-from edge_agent import config_place
 from edge_agent.cli import init as init_command
 from edge_agent.cli import init_analyser
 from edge_agent.cli.main import main
 from edge_agent.cli.prompts import answered
-from edge_agent.config_place import place
-from edge_agent.config_text import filled, written
+from edge_agent.configuration import place as config_place
+from edge_agent.configuration.file import load
+from edge_agent.configuration.place import place
+from edge_agent.configuration.text import filled, written
 from edge_agent.errors import AgentError
 from edge_agent.service.unit import config_text
-from edge_agent.settings_file import load
 from edge_agent.transport.serial_names import SerialName, serial_names
 
 ROOT = Path(__file__).parents[2]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.mode_line import put, replacement, with_mode
+from edge_agent.decisions.mode_line import put, replacement, with_mode
 
 HEAD = '# our site\n[agent]\nsite = "seoul-01"\ngateway = "gw-01"\n\n[mqtt]\nurls = ["mqtt://127.0.0.1"]\n\n'
 FIRST = '[[analyser]]\nid = "an1"   # haematology\nprofile = "lis02_generic"\n'

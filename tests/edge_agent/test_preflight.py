@@ -11,9 +11,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from support_broker import Authority
 
+from edge_agent.configuration.file import load
+from edge_agent.configuration.preflight import devices, examine
 from edge_agent.errors import ConfigurationError
-from edge_agent.preflight import devices, examine
-from edge_agent.settings_file import load
 
 GOOD = """\
 [agent]
@@ -243,7 +243,7 @@ def test_a_certificate_of_a_server_and_one_of_tomorrow_are_pointed_out(secured: 
 def test_a_certificate_that_ends_soon_is_pointed_out(secured: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The test's certificates hold 90 days."""
     later = datetime.now(UTC) + timedelta(days=80, hours=1)
-    monkeypatch.setattr("edge_agent.preflight.SystemClock.now", lambda _clock: later)
+    monkeypatch.setattr("edge_agent.configuration.preflight.SystemClock.now", lambda _clock: later)
     [line] = [line for line in examine(secured, load(secured)) if "cert_file" in line]
     assert line.startswith("warning: mqtt.cert_file ends on ")
     assert line.endswith(", in 9 days")
@@ -253,7 +253,8 @@ def test_a_serial_port_with_a_number_is_shown_with_its_steady_name(
     written: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steady = "/dev/serial/by-id/usb-FTDI_A1-if00-port0"
-    monkeypatch.setattr("edge_agent.preflight.steady_name", lambda device: steady if device == "/dev/ttyUSB0" else "")
+    place = "edge_agent.configuration.preflight.steady_name"
+    monkeypatch.setattr(place, lambda device: steady if device == "/dev/ttyUSB0" else "")
     path = written(GOOD)
     hint = f"gx1: /dev/ttyUSB0 can change its number when it is plugged in again; {steady} does not"
     assert hint in examine(path, load(path))

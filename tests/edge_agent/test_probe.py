@@ -22,12 +22,12 @@ from support_ports import Pty, Wire, run, until
 
 from drivers.protocols.lis01 import Dialect, Opened, Receiver
 from drivers.sdk import load
-from edge_agent import probe
 from edge_agent.cli.main import main
 from edge_agent.clock import SystemClock
 from edge_agent.errors import AgentError
-from edge_agent.hearing import Finding, Hearing
-from edge_agent.probe import Probe, instead_of_an_agent, known_profiles
+from edge_agent.probe import listening as probe
+from edge_agent.probe.hearing import Finding, Hearing
+from edge_agent.probe.listening import Probe, instead_of_an_agent, known_profiles
 from edge_agent.settings import AnalyserTable, LinkTable
 from edge_agent.store.directory import DirectoryLock
 from edge_agent.store.errors import StoreLockedError

@@ -3,7 +3,7 @@
 import pytest
 from support_pipeline import GENERIC, device
 
-from edge_agent.profile_difference import Difference, Touches, profile_differences
+from edge_agent.decisions.profile_difference import Difference, Touches, profile_differences
 
 NA = {"code": "NA", "loinc": "2951-2", "units": {"mmol/L": "mmol/L"}, "source": "made up for this test"}
 URINE = {**NA, "when": {"specimen": "U"}}

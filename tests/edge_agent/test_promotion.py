@@ -14,9 +14,9 @@ from support_gateway import CONFIG, Gateway, gateway
 from support_pipeline import GENERIC, device, policy, records, source
 
 from edge_agent.cli.main import main
+from edge_agent.decisions.promotion import Promotion
 from edge_agent.errors import AgentError
 from edge_agent.pins import pinned
-from edge_agent.promotion import Promotion
 from edge_agent.store.rows import Route
 
 HEADER = r"H|\^&|||BENCH-7|||||||P|LIS02-A2|20240612120000"
@@ -158,7 +158,7 @@ def test_a_file_that_cannot_be_written_is_named_with_the_line_to_write(
         raise PermissionError(13, "Permission denied")
 
     before = bench.file()
-    monkeypatch.setattr("edge_agent.mode_line.os.open", not_allowed)
+    monkeypatch.setattr("edge_agent.decisions.mode_line.os.open", not_allowed)
     refused = bench.command("--yes", "--note", "x")
     assert refused.exit_code == 1
     assert "[write-by-hand]" in refused.stderr

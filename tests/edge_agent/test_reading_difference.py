@@ -8,7 +8,7 @@ from support_pipeline import GENERIC, device, records, transmission
 
 from drivers.errors import InterpretationError
 from drivers.sdk import Device
-from edge_agent.reading_difference import Pair, pairs, read
+from edge_agent.decisions.reading_difference import Pair, pairs, read
 
 HEADER = r"H|\^&|||BENCH-7|||||||P|LIS02-A2|20240612120000"
 NA = "R|1|^^^NA|140|mmol/L||N||F||||20240612102000"

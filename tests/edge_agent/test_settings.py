@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from edge_agent.configuration.file import data_dir_of, find, load, resolve
 from edge_agent.errors import ConfigurationError
 from edge_agent.settings import AnalyserTable
-from edge_agent.settings_file import data_dir_of, find, load, resolve
 
 GOOD = """\
 [agent]

@@ -10,8 +10,8 @@ import pytest
 from support_ports import Wire, run, until
 from support_transport import Watch, build
 
+from edge_agent.configuration.file import load
 from edge_agent.errors import ConfigurationError
-from edge_agent.settings_file import load
 from edge_agent.transport.base import LinkState, Refusal
 from edge_agent.transport.shared import SharedListener
 

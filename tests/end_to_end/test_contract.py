@@ -16,7 +16,7 @@ from end_to_end.plain_sender import send as send_bytes
 from end_to_end.witness import Witness, witness
 from support_broker import HOST
 
-from edge_agent.asyncapi import document
+from edge_agent.contract.document import document
 from simulators.analyser import Plan, send
 from simulators.central import Central, CentralOptions
 from simulators.central_desk import Reply

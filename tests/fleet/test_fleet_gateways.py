@@ -17,7 +17,7 @@ from judge.verdict import judge
 from support_broker import HOST, Broker, running
 from support_free_port import free_port
 
-from edge_agent.asyncapi import document
+from edge_agent.contract.document import document
 from simulators.central import Central, CentralOptions
 from simulators.cli import main
 from simulators.errors import FleetError

@@ -13,15 +13,15 @@ from support_free_port import free_port
 from support_gateway import Gateway, gateway
 from support_pipeline import device, records
 
-from edge_agent import preflight
 from edge_agent.codes import CODES
+from edge_agent.configuration import preflight
+from edge_agent.configuration.file import load
 from edge_agent.errors import ConfigurationError
 from edge_agent.histogram import Histogram
 from edge_agent.metrics import endpoint
 from edge_agent.metrics.endpoint import Endpoint, text
 from edge_agent.metrics.gather import Sample, gather
 from edge_agent.metrics.table import TABLE
-from edge_agent.settings_file import load
 from edge_agent.states import MessageState
 
 ROOT = Path(__file__).parents[3]

@@ -11,11 +11,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from edge_agent.cli.main import main
+from edge_agent.configuration.file import load
 from edge_agent.errors import AgentError
 from edge_agent.service import install
 from edge_agent.service.install import Installer
 from edge_agent.service.unit import Places, config_text, unit_text
-from edge_agent.settings_file import load
 
 PYTHON = Path("/opt/edge-agent/bin/python")
 UNIT = "etc/systemd/system/edge-agent.service"

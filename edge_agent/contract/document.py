@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from edge_agent import asyncapi_messages as messages
-from edge_agent.asyncapi_messages import BINDING, MESSAGES, Message, json_schemas
+from edge_agent.contract import messages
+from edge_agent.contract.messages import BINDING, MESSAGES, Message, json_schemas
 from edge_agent.publisher.client import SESSION_EXPIRY_S
 from edge_agent.publisher.topics import CENTRAL_STATE, TOPICS, TopicRow, Writer
 from edge_agent.settings import Settings

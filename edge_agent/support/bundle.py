@@ -21,13 +21,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from edge_agent import redaction
 from edge_agent.certificate_file import UnreadableCertificateError, certificates
 from edge_agent.clock import Clock
+from edge_agent.configuration.file import resolve
 from edge_agent.control import follow
 from edge_agent.errors import AgentError
 from edge_agent.settings import Settings
-from edge_agent.settings_file import resolve
+from edge_agent.support import redaction
 from edge_agent.times import rfc3339
 from edge_agent.version import __version__
 

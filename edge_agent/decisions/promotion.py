@@ -15,19 +15,19 @@ from pathlib import Path
 from typing import Any
 
 from drivers.sdk import Device
-from edge_agent.configured import Configured, configured
 from edge_agent.control import Answer
 from edge_agent.converter import Reader
+from edge_agent.decisions.configured import Configured, configured
+from edge_agent.decisions.person import needed_note, who_asks
+from edge_agent.decisions.reading_difference import read
+from edge_agent.decisions.recent import ended, last_received, later, spans
+from edge_agent.decisions.taking_effect import Reload, take_into_use
 from edge_agent.errors import AgentError
-from edge_agent.person import needed_note, who_asks
-from edge_agent.reading_difference import read
-from edge_agent.recent import ended, last_received, later, spans
 from edge_agent.states import ItemState, MessageState
 from edge_agent.store.rows import Route
 from edge_agent.store.store import Store
 from edge_agent.store.tally import Span
 from edge_agent.store.thread import StoreThread
-from edge_agent.taking_effect import Reload, take_into_use
 from edge_agent.times import shown
 
 Plain = dict[str, Any]

@@ -16,14 +16,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from edge_agent.archive import blocks
-from edge_agent.backup_contents import Contents, contents
-from edge_agent.backup_room import refuse_full
+from edge_agent.backup.archive import blocks
+from edge_agent.backup.contents import Contents, contents
+from edge_agent.backup.room import refuse_full
 from edge_agent.clock import Clock
+from edge_agent.configuration.file import resolve
 from edge_agent.control import Answer, Part, Stream, user
 from edge_agent.errors import AgentError
 from edge_agent.settings import Settings
-from edge_agent.settings_file import resolve
 from edge_agent.store import backup
 from edge_agent.store.directory import forget_unfinished
 from edge_agent.store.disk import MB

@@ -15,10 +15,10 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from edge_agent.configuration.lines import LineIndex
+from edge_agent.configuration.rest import rest
 from edge_agent.errors import ConfigurationError, Problem
 from edge_agent.settings import AnalyserTable, Consumers, LinkTable, Settings
-from edge_agent.settings_lines import LineIndex
-from edge_agent.settings_rest import rest
 
 DEFAULT_PATH = Path("/etc/edge-agent/edge-agent.toml")
 _ROUNDS = 4

@@ -3,9 +3,9 @@
 from pathlib import Path
 from types import MappingProxyType
 
+from edge_agent.configuration.file import resolve
 from edge_agent.publisher.options import Confirm, MqttOptions, Version
 from edge_agent.settings import Settings
-from edge_agent.settings_file import resolve
 from edge_agent.store.rows import Route
 
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from edge_agent.archive import DATABASE, Counts, Manifest, facts_of
+from edge_agent.backup.archive import DATABASE, Counts, Manifest, facts_of
+from edge_agent.configuration.file import resolve
 from edge_agent.settings import Settings
-from edge_agent.settings_file import resolve
 from edge_agent.store.backup import Facts
 from edge_agent.store.directory import database_files
 from edge_agent.store.identity import FILE as IDENTITY

@@ -15,16 +15,16 @@ from drivers.errors import ProfileError
 from drivers.sdk import Device, load
 from edge_agent.certificate_file import Certificate, UnreadableCertificateError, certificates
 from edge_agent.clock import SystemClock
+from edge_agent.configuration.file import read, resolve
+from edge_agent.configuration.lines import LineIndex
+from edge_agent.configuration.mqtt import mqtt_options
 from edge_agent.control import socket_path
 from edge_agent.errors import ConfigurationError, Problem
 from edge_agent.monitor.certificates import SOON, what
-from edge_agent.mqtt_options import mqtt_options
 from edge_agent.policy import unusable_pattern
 from edge_agent.publisher.options import BrokerUrlError, broker
 from edge_agent.publisher.tls import CertificateFileError, context
 from edge_agent.settings import AnalyserTable, Settings
-from edge_agent.settings_file import read, resolve
-from edge_agent.settings_lines import LineIndex
 from edge_agent.transport.errors import PortUrlError
 from edge_agent.transport.open import transport_for
 from edge_agent.transport.serial_port import steady_name

@@ -16,21 +16,21 @@ from typing import Any
 
 from drivers.sdk import Device
 from edge_agent.clock import Clock
-from edge_agent.configured import configured
 from edge_agent.control import Answer
 from edge_agent.converter import Reader
+from edge_agent.decisions.configured import configured
+from edge_agent.decisions.person import needed_note, who_asks
+from edge_agent.decisions.profile_difference import Difference, Touches, profile_differences
+from edge_agent.decisions.reading_difference import Outcome, Pair, Reading, pairs, read
+from edge_agent.decisions.recent import last_received, later
+from edge_agent.decisions.taking_effect import Reload, take_into_use
 from edge_agent.errors import AgentError
-from edge_agent.person import needed_note, who_asks
 from edge_agent.pin_history import Change, Former, former_pins
 from edge_agent.pins import replace_pin
-from edge_agent.profile_difference import Difference, Touches, profile_differences
-from edge_agent.reading_difference import Outcome, Pair, Reading, pairs, read
-from edge_agent.recent import last_received, later
 from edge_agent.states import ItemState
 from edge_agent.store.rows import Group, ObservationKey, Transmission
 from edge_agent.store.store import Store
 from edge_agent.store.thread import StoreThread
-from edge_agent.taking_effect import Reload, take_into_use
 from edge_agent.times import rfc3339
 
 log = logging.getLogger(__name__)

@@ -15,14 +15,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_agent import archive
-from edge_agent.archive import Manifest
-from edge_agent.backup_room import refuse_full
+from edge_agent.backup import archive
+from edge_agent.backup.archive import Manifest
+from edge_agent.backup.room import refuse_full
 from edge_agent.clock import Clock
+from edge_agent.configuration.file import resolve
 from edge_agent.errors import AgentError
 from edge_agent.owner import as_owner, give
 from edge_agent.settings import Settings
-from edge_agent.settings_file import resolve
 from edge_agent.store import backup
 from edge_agent.store.directory import DATABASE, LOCK, RESTORED, DirectoryLock, sync_directory
 from edge_agent.store.errors import OpenError, StorageFailedError

@@ -6,7 +6,6 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
-from edge_agent import redaction
 from edge_agent.control import Part, Stream
 from edge_agent.monitor.alarms import Alarms
 from edge_agent.states import OPEN_MESSAGE_STATES
@@ -14,6 +13,7 @@ from edge_agent.store import backup, figures
 from edge_agent.store.rows import OutboxRow
 from edge_agent.store.store import Store
 from edge_agent.store.thread import StoreThread
+from edge_agent.support import redaction
 from edge_agent.times import shown
 
 T = TypeVar("T")

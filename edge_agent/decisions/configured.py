@@ -5,13 +5,13 @@ from pathlib import Path
 
 from drivers.errors import ProfileError
 from drivers.sdk import Device, load
+from edge_agent.configuration.file import load as load_settings
+from edge_agent.configuration.file import resolve
 from edge_agent.converter import Reader
 from edge_agent.errors import AgentError, ConfigurationError
 from edge_agent.pins import pin_of
 from edge_agent.policy import policy_for, unusable_pattern
 from edge_agent.settings import AnalyserTable, Settings
-from edge_agent.settings_file import load as load_settings
-from edge_agent.settings_file import resolve
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from edge_agent.clock import SystemClock
+from edge_agent.configuration.file import sentence
 from edge_agent.publisher.options import BrokerUrlError, broker
 from edge_agent.settings import AgentTable, AnalyserTable, MqttTable
-from edge_agent.settings_file import sentence
 from edge_agent.transport.errors import PortUrlError
 from edge_agent.transport.open import transport_for
 

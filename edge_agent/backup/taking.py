@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from edge_agent import archive
-from edge_agent.archive import Manifest, Member
-from edge_agent.backup_contents import Contents, contents
-from edge_agent.backup_room import refuse_full
+from edge_agent.backup import archive
+from edge_agent.backup.archive import Manifest, Member
+from edge_agent.backup.contents import Contents, contents
+from edge_agent.backup.room import refuse_full
 from edge_agent.clock import Clock
+from edge_agent.configuration.file import resolve
 from edge_agent.control import ask, follow
 from edge_agent.errors import AgentError, NotRunningError
 from edge_agent.owner import as_owner
 from edge_agent.settings import Settings
-from edge_agent.settings_file import resolve
 from edge_agent.store import backup
 from edge_agent.store.directory import forget_unfinished, sync_directory
 from edge_agent.store.errors import BackupError

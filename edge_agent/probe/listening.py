@@ -21,7 +21,7 @@ from drivers.sdk import Device, load, names
 from edge_agent.clock import Clock
 from edge_agent.control import GROUP
 from edge_agent.errors import AgentError
-from edge_agent.hearing import Finding, Hearing
+from edge_agent.probe.hearing import Finding, Hearing
 from edge_agent.settings import AnalyserTable
 from edge_agent.store.directory import LOCK, DirectoryLock, prepare
 from edge_agent.store.errors import StoreLockedError

@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from edge_agent.configuration.lines import LineIndex
 from edge_agent.errors import AgentError
-from edge_agent.settings_lines import LineIndex
 from edge_agent.store.directory import sync_directory
 
 _MODE = re.compile(r"""(?P<before>\s*["']?mode["']?\s*=\s*)(?P<value>"[^"]*"|'[^']*')(?P<after>.*)""", re.DOTALL)

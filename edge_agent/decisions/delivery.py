@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 
 from edge_agent.codes import CODES
 from edge_agent.control import Answer
+from edge_agent.decisions.person import needed_note, note_of, who_asks
 from edge_agent.errors import AgentError, UnknownIdError
-from edge_agent.person import needed_note, note_of, who_asks
 from edge_agent.states import OPEN_MESSAGE_STATES, MessageState
 from edge_agent.store.errors import UnknownRowError
 from edge_agent.store.rows import OutboxRow

@@ -1,0 +1,1 @@
+"""The contract with the management system, as an AsyncAPI document made from the tables the agent works with."""

@@ -1,0 +1,1 @@
+"""Whether an analyser's line works: listening without acknowledging anything."""
