@@ -329,7 +329,7 @@ _DIE_AFTER = "real = restoring.exchange; restoring.exchange = lambda *a: (real(*
 
 def killed(die: str, *words: object) -> None:
     """A command in a process of its own, which ends as kill -9 ends it where ``die`` says."""
-    modules = "import os, shutil; from edge_agent import backup_taking, restoring"
+    modules = "import os, shutil; from edge_agent.backup import restoring, taking"
     code = f"{modules}; {die}\nfrom edge_agent.cli.main import main; main()"
     done = subprocess.run([sys.executable, "-c", code, *map(str, words)], cwd=ROOT, capture_output=True, check=False)
     assert done.returncode == 9, done.stderr.decode()
@@ -361,7 +361,7 @@ def test_a_restore_killed_after_the_exchange_is_a_whole_restore(stopped: Path) -
 
 def test_a_backup_killed_while_it_writes_leaves_no_file_and_can_be_tried_again(made: Gateway) -> None:
     out = made.config.parent / "out"
-    killed("backup_taking.archive.verified = lambda *a: os._exit(9)", "backup", out, "--config", made.config)
+    killed("taking.archive.verified = lambda *a: os._exit(9)", "backup", out, "--config", made.config)
     assert list(out.glob("[!.]*")) == []
     until(lambda: not (made.data_dir / "backup.partial").exists())
     file = backed_up(made.config)

@@ -1,6 +1,7 @@
 """A running agent's figures: those that are documented and no others, and the same as in `status`."""
 
 import re
+import socket
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
@@ -103,3 +104,24 @@ def test_every_figure_is_there_and_is_the_one_of_status(tmp_path: Path) -> None:
         family = re.sub(r"_(bucket|count|sum)$", "", name.partition("{")[0])
         labels = set(re.findall(r'(\w+)="', name)) - {"le"}
         assert labels == set(pages[family][1]), name
+
+
+def test_the_port_follows_a_reload(tmp_path: Path) -> None:
+    here, there = free_port(), free_port()
+    where = '[metrics]\nlisten = "127.0.0.1:{}"'
+    nobody = f"mqtt://127.0.0.1:{free_port()}"
+    with running_agent(tmp_path / "agent", nobody, [Bench("gen1", "lis02_generic")], tail=where.format(here)) as agent:
+        until(lambda: open_at(here) and "edge_agent_info" in read(here), 20, "the figures")
+        text = agent.config.read_text(encoding="utf-8")
+        agent.config.write_text(text.replace(where.format(here), where.format(there)), encoding="utf-8")
+        agent.ask("reload")
+        until(lambda: open_at(there) and "edge_agent_info" in read(there), 20, "the figures at the new port")
+        assert not open_at(here)
+        agent.config.write_text(text.replace(where.format(here), ""), encoding="utf-8")
+        agent.ask("reload")
+        until(lambda: not open_at(there), 20, "no port")
+
+
+def open_at(port: int) -> bool:
+    with socket.socket() as caller:
+        return caller.connect_ex(("127.0.0.1", port)) == 0
