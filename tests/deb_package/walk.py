@@ -320,7 +320,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="deb-walk-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         started = time.monotonic()
-        packages = Packages(sys.argv[1], folder)
+        packages = Packages(str(Path(sys.argv[1]).absolute()), folder)
         assert packages.this.read_bytes() == packages.again.read_bytes(), "built twice, the packages differ"
         size = packages.this.stat().st_size / 1e6
         say("built twice, in two folders", started, f"the same {size:.1f} MB")
