@@ -323,7 +323,7 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
     "frame-number": (
         "test_session.py::test_a_frame_number_used_again_for_other_content_is_refused_with_its_own_alarm",
     ),
-    "audit-broken": ("test_housekeeping.py::test_an_audit_chain_that_was_tampered_with_is_said",),
+    "audit-broken": ("monitor/test_housekeeping.py::test_an_audit_chain_that_was_tampered_with_is_said",),
     "certificate-soon": ("monitor/test_certificates.py::test_a_renewed_certificate_clears_it",),
     "certificate": ("monitor/test_certificates.py::test_a_renewed_certificate_clears_it",),
     "broker-down": ("publisher/test_filing.py::test_what_was_queued_while_the_broker_was_away_is_filed_in_order_once",),

@@ -24,7 +24,7 @@ from edge_agent.cli.main import main
 from edge_agent.control import ask, follow
 from edge_agent.errors import AgentError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 NAME = "edge-agent-gw-01-20200101T000000Z.tar"
 TEXT = records(
     r"H|\^&|||BENCH-7|||||||P|LIS02-A2|20240612120000",

@@ -32,7 +32,7 @@ from edge_agent.settings import AnalyserTable, LinkTable
 from edge_agent.store.directory import DirectoryLock
 from edge_agent.store.errors import StoreLockedError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 ENQ, NAK, ACK, EOT = b"\x05", b"\x15", b"\x06", b"\x04"
 # LIS01-A2 6.3: number, text, CR, ETX; 0xE5 is what they add up to, modulo 256.
 FRAME = b"\x021H|\\^&\r\x03E5\r\n"

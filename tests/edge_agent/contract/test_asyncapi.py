@@ -28,7 +28,7 @@ from edge_agent.publisher.gate import BadStateError, Gate
 from edge_agent.publisher.topics import TOPICS
 from hl7.ack import read_ack
 
-SHIPPED = Path(__file__).parents[2] / "config" / "asyncapi.yaml"
+SHIPPED = Path(__file__).parents[3] / "config" / "asyncapi.yaml"
 CONFIG = """
 [agent]
 site = "busan-02"

@@ -24,7 +24,7 @@ from edge_agent.errors import AgentError
 from edge_agent.service.unit import config_text
 from edge_agent.transport.serial_names import SerialName, serial_names
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 GIVEN = ("--site", "s1", "--gateway", "g1", "--broker", "mqtt://localhost")
 XN = "id=xn1 profile=sysmex_xn transport=serial:///dev/ttyS9?baudrate=19200"
 
