@@ -22,7 +22,9 @@ UNFINISHED = "backup.partial"  # a backup's copy while it is made and sent
 RESTORED = "restored"  # there until the first start on a backup that was put back
 
 _MOUNTS = Path("/proc/self/mountinfo")
-_FORGETFUL = frozenset({"tmpfs", "ramfs", "nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs"})
+_FORGETFUL = frozenset(
+    {"tmpfs", "devtmpfs", "ramfs", "nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs"}
+)
 _UNORDERED = frozenset({"data=writeback", "nobarrier", "barrier=0"})
 
 
