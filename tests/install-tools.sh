@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What the tests need besides Python packages: Mosquitto, the module that makes venvs, systemd-analyze, and a compiler for
-# the benchmarks' slow disk; and programs named as arguments. Installs only what is missing.
+# What the tests need besides Python packages: Mosquitto, the module that makes venvs, systemd-analyze, a compiler for the
+# benchmarks' slow disk, openssl and groff for what the pages say; and programs named as arguments. Installs only what is missing.
 set -euo pipefail
 PATH="$PATH:/usr/sbin:/sbin"
 missing=()
@@ -8,6 +8,8 @@ command -v mosquitto >/dev/null || missing+=(mosquitto)
 "${PYTHON:-python3}" -c "import ensurepip" 2>/dev/null || missing+=(python3-venv)
 command -v systemd-analyze >/dev/null || missing+=(systemd)
 command -v gcc >/dev/null || missing+=(gcc libc6-dev)
+command -v openssl >/dev/null || missing+=(openssl)
+command -v groff >/dev/null || missing+=(groff-base)
 for program in "$@"; do
     command -v "$program" >/dev/null || missing+=("$program")
 done

@@ -1,9 +1,7 @@
 """docs/edge-agent.1 can be read with `man -l`, and has every command. That it is in step: test_house_rules.py."""
 
-import shutil
 import subprocess
 
-import pytest
 from architecture.generated_docs import DOCS
 from architecture.man_page import _text, man_page
 
@@ -22,7 +20,6 @@ def test_what_roff_would_take_for_its_own_is_made_plain() -> None:
     assert _text("'quoted' \"x\"") == r"\&'quoted' \(dqx\(dq"
 
 
-@pytest.mark.skipif(shutil.which("groff") is None, reason="groff is not installed")
 def test_groff_has_nothing_to_say_against_it() -> None:
     words = ["groff", "-man", "-Tutf8", "-P-cbu", "-ww", str(PAGE)]
     done = subprocess.run(words, capture_output=True, text=True, check=False)

@@ -309,7 +309,6 @@ def test_nothing_is_in_the_figures_or_told_to_the_service_manager(scene: Scene) 
     assert_clean({"metrics": scene.metrics, "service manager": told})
 
 
-@pytest.mark.skipif("support-bundle" not in edge_agent.commands, reason="there is no such command")
 def test_nothing_is_in_a_support_bundle(scene: Scene) -> None:
     assert_clean({"support bundle": scene.bundle})
 
