@@ -56,7 +56,7 @@ WHY = {
         "more: 128 messages touch more pages, 15 ms instead of 2."
     ),
     "start": (
-        "By stopwatch, importing is 0.4 to 0.5 s (Python and the libraries are 0.12 of it, the profile's pydantic "
+        "By stopwatch, importing is 0.5 to 0.6 s (Python and the libraries are 0.12 of it, the profile's pydantic "
         "models about 0.1 by `-X importtime`, the rest the configuration's models and our own modules), a new store "
         "with its migration, reserve and syncs 0.07 s, a profile 0.003 s. Opening the ports before the modules that "
         "convert and publish are loaded would bring it under the target; not tried. With data, the time is mostly "
