@@ -13,13 +13,14 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from drivers.errors import DriverError
 from drivers.sdk import Device
 from edge_agent.codes import CODES
 from edge_agent.pipeline import Plan, plan
-from edge_agent.policy import Policy
+from edge_agent.policy import Policy, policy_for
+from edge_agent.settings import AnalyserTable, Settings
 from edge_agent.settlement import settle
 from edge_agent.states import IllegalTransitionError, TransmissionState
 from edge_agent.store.errors import RefusedError, StoreError
@@ -54,6 +55,11 @@ class Reader:
 
     device: Device
     policy: Policy
+
+    @classmethod
+    def of(cls, settings: Settings, analyser: AnalyserTable, device: Device) -> Self:
+        """As it is configured, by ``device``."""
+        return cls(device, policy_for(settings, analyser, device.profile.result.resend_horizon_s))
 
 
 class Converter:

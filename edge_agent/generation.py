@@ -21,7 +21,6 @@ from edge_agent.links import Line
 from edge_agent.monitor.payloads import Info, ProfileInfo
 from edge_agent.opening_hours import OpeningHours
 from edge_agent.pins import Pinned, pinned
-from edge_agent.policy import policy_for
 from edge_agent.publisher.options import MqttOptions
 from edge_agent.settings import AnalyserTable, Settings
 from edge_agent.store.rows import Source
@@ -77,7 +76,7 @@ class Generation:
 
     def readers(self) -> dict[str, Reader]:
         """How each analyser's transmissions are read from now on."""
-        return {a.id: self._reader(a) for a in self.settings.analyser}
+        return {a.id: Reader.of(self.settings, a, self.pins[a.id].device) for a in self.settings.analyser}
 
     def lines(self) -> list[Line]:
         return [
@@ -112,10 +111,6 @@ class Generation:
             config_hash=self.configuration.hash,
             profiles=tuple(self._profile(a) for a in self.settings.analyser),
         )
-
-    def _reader(self, analyser: AnalyserTable) -> Reader:
-        device = self.pins[analyser.id].device
-        return Reader(device, policy_for(self.settings, analyser, device.profile.result.resend_horizon_s))
 
     def _source(self, analyser: AnalyserTable) -> Source:
         device = self.pins[analyser.id].device

@@ -7,7 +7,7 @@ so ``connections`` says it.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -163,3 +163,11 @@ class Link:
             self._calm = None
         for code in ("peer-refused", "connections-full"):
             self._alarms.clear(code, self.analyser_id, self._part)
+
+
+def by_analyser(links: Iterable[Link]) -> dict[str, list[Link]]:
+    """An analyser may have several."""
+    found: dict[str, list[Link]] = {}
+    for link in links:
+        found.setdefault(link.analyser_id, []).append(link)
+    return found

@@ -1,5 +1,6 @@
 """Moments in words: as people read them on this machine, and as programs read them anywhere."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 
@@ -21,3 +22,8 @@ def spoken(seconds: float) -> str:
         parts.append(f"{count}{one if count == 1 else many}" if count else "")
     first = next((i for i, part in enumerate(parts) if part), len(parts) - 1)
     return " ".join(part for part in parts[first : first + 2] if part) or "0 s"
+
+
+def newest(moments: Iterable[datetime | None]) -> datetime | None:
+    """The latest of those that are known."""
+    return max((moment for moment in moments if moment is not None), default=None)

@@ -5,11 +5,11 @@ analyser's retained state true. What is still wrong after a restart is raised ag
 """
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from edge_agent.clock import Clock
-from edge_agent.link import Link
+from edge_agent.link import Link, by_analyser
 from edge_agent.monitor.alarms import Alarms
 from edge_agent.monitor.drift import Drift
 from edge_agent.monitor.host_clock import HostClock
@@ -22,6 +22,7 @@ from edge_agent.store.errors import StoreError
 from edge_agent.store.rows import Counts
 from edge_agent.store.store import Store
 from edge_agent.store.thread import StoreThread
+from edge_agent.times import newest
 
 EVERY_S = 5.0
 # Not holds: nothing tells that they are over, so a day without another does.
@@ -48,7 +49,7 @@ class Watch:
     ) -> None:
         """``usual_gaps`` in seconds (0: nobody said), and ``hours``, by analyser; read anew at every look."""
         self._store = store
-        self._links = _by_analyser(links)
+        self._links = by_analyser(links)
         self._usual_gaps = usual_gaps
         self._looking = asyncio.Lock()
         self._hours = hours or {}
@@ -108,7 +109,7 @@ class Watch:
         """Another configuration. Of an analyser that is gone only what its stored results still need stays up."""
         async with self._looking:
             self._usual_gaps, self._hours = usual_gaps, hours
-            before, self._links = self._links, _by_analyser(links)
+            before, self._links = self._links, by_analyser(links)
             for analyser in [name for name, known in before.items() if self._links.get(name) != known]:
                 self._before.pop(
                     analyser, None
@@ -165,7 +166,7 @@ class Watch:
             self._silence.look(analyser, self._last_result(analyser, links), gap_s, hours)
 
     def _last_result(self, analyser: str, links: Sequence[Link]) -> datetime | None:
-        return _newest(link.status().last_result for link in links) or self._before.get(analyser)
+        return newest(link.status().last_result for link in links) or self._before.get(analyser)
 
     def _former(self, counts: Counts) -> list[str]:
         """Analysers that are no longer configured: what of theirs still waits is told like anybody's."""
@@ -199,7 +200,7 @@ class Watch:
             if not self._alarms.is_up("interrupted", analyser):
                 await self._raise_interrupted(analyser)
             return
-        aborted, last = self._aborted.get(analyser), _newest(link.status().last_result for link in links)
+        aborted, last = self._aborted.get(analyser), newest(link.status().last_result for link in links)
         if aborted is None or (last is not None and last > aborted):
             self._aborted.pop(analyser, None)
             self._alarms.clear("interrupted", analyser)
@@ -228,8 +229,8 @@ class Watch:
             AnalyserState(
                 link="down" if down else "up",
                 protocol="receiving" if any(s.receiving for s in statuses) else "idle",
-                since=_newest(s.since for s in down or statuses) or self._started,
-                last_byte=_newest(s.last_byte for s in statuses),
+                since=newest(s.since for s in down or statuses) or self._started,
+                last_byte=newest(s.last_byte for s in statuses),
                 last_result=self._last_result(analyser, links),
                 usual_gap_s=self._usual_gaps.get(analyser) or None,
                 held=counts.held.get(analyser, 0) if counts else 0,
@@ -237,17 +238,6 @@ class Watch:
                 clock_ahead_s=self._drift.ahead_s(analyser),
             ),
         )
-
-
-def _by_analyser(links: Iterable[Link]) -> dict[str, list[Link]]:
-    found: dict[str, list[Link]] = {}
-    for link in links:
-        found.setdefault(link.analyser_id, []).append(link)
-    return found
-
-
-def _newest(times: Iterable[datetime | None]) -> datetime | None:
-    return max((t for t in times if t is not None), default=None)
 
 
 def _read(store: Store) -> tuple[Counts, bool, int]:

@@ -12,7 +12,7 @@ from random import Random
 from typing import Any, TypeVar
 
 from support_conversion import Bench, bench, reader
-from support_pipeline import GENERIC
+from support_pipeline import GENERIC, records
 
 from edge_agent.backup.serving import Backups
 from edge_agent.clock import SystemClock
@@ -32,6 +32,15 @@ from edge_agent.questions import Questions
 from edge_agent.support.facts import Support
 
 T = TypeVar("T")
+ONE_GOOD_ONE_HELD = records(  # the second specimen has no id
+    r"H|\^&|||BENCH-7|||||||P|LIS02-A2|20240612120000",
+    "P|1||P-1017",
+    "O|1|S24-0028||^^^NA|R",
+    "R|1|^^^NA|140|mmol/L||N||F||||20240612102000",
+    "O|2|||^^^NA|R",
+    "R|1|^^^NA|141|mmol/L||N||F||||20240612102000",
+    "L|1|N",
+)
 STARTED = datetime(2024, 6, 12, 3, 0, tzinfo=UTC)
 CONFIG = """\
 [agent]

@@ -10,7 +10,7 @@ from edge_agent.configuration.file import resolve
 from edge_agent.converter import Reader
 from edge_agent.errors import AgentError, ConfigurationError
 from edge_agent.pins import pin_of
-from edge_agent.policy import policy_for, unusable_pattern
+from edge_agent.policy import unusable_pattern
 from edge_agent.settings import AnalyserTable, Settings
 
 
@@ -24,7 +24,7 @@ class Configured:
 
     def reader(self, device: Device) -> Reader:
         """Reads this analyser's transmissions by ``device``."""
-        return Reader(device, policy_for(self.settings, self.analyser, device.profile.result.resend_horizon_s))
+        return Reader.of(self.settings, self.analyser, device)
 
     def pin(self, folder: Path) -> Device:
         """The profile in use. Raises AgentError: ``pin``, ``reload-needed``."""

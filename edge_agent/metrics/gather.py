@@ -2,19 +2,20 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from edge_agent.certificate_file import UnreadableCertificateError, certificates
 from edge_agent.histogram import Histogram
-from edge_agent.link import Link
+from edge_agent.link import Link, by_analyser
 from edge_agent.questions import Questions
 from edge_agent.states import ItemState
 from edge_agent.store.errors import StoreError
 from edge_agent.store.rows import Counts
 from edge_agent.store.store import Store
+from edge_agent.times import newest
 
 STATES = ("starting", "ready", "degraded", "stopping")
 _MB = 1024 * 1024
@@ -40,7 +41,7 @@ class _Stored:
 async def gather(of: Questions, cert_file: Path | None) -> list[Sample]:
     return [
         *_agent(of),
-        *(sample for name, links in _by_analyser(of.links).items() for sample in _analyser(of, name, links)),
+        *(sample for name, links in by_analyser(of.links).items() for sample in _analyser(of, name, links)),
         *_delivery(of, cert_file),
         *await _store(of),
     ]
@@ -55,21 +56,14 @@ def _agent(of: Questions) -> Iterator[Sample]:
     yield from (Sample("edge_agent_alarms", count, (code,)) for code, count in up.items())
 
 
-def _by_analyser(links: Sequence[Link]) -> dict[str, list[Link]]:
-    found: dict[str, list[Link]] = {}
-    for link in links:
-        found.setdefault(link.analyser_id, []).append(link)
-    return found
-
-
 def _analyser(of: Questions, name: str, links: Sequence[Link]) -> Iterator[Sample]:
     statuses = [link.status() for link in links]
     told = of.presence.analyser(name)
-    last_result = _newest(s.last_result for s in statuses) or (told.last_result if told else None)
+    last_result = newest(s.last_result for s in statuses) or (told.last_result if told else None)
     figures: dict[str, float | None] = {
         "link_up": all(s.up for s in statuses),
         "connections": sum(len(s.connections) for s in statuses),
-        "last_byte_timestamp_seconds": _timestamp(_newest(s.last_byte for s in statuses)),
+        "last_byte_timestamp_seconds": _timestamp(newest(s.last_byte for s in statuses)),
         "last_result_timestamp_seconds": _timestamp(last_result),
         "usual_gap_seconds": told.usual_gap_s if told else None,
         "clock_ahead_seconds": told.clock_ahead_s if told else None,
@@ -127,10 +121,6 @@ async def _store(of: Questions) -> list[Sample]:
 
 def _read(store: Store) -> _Stored:
     return _Stored(store.counts(), store.waiting_by_code(), store.disk_free_mb(), store.audit_head()[0])
-
-
-def _newest(moments: Iterable[datetime | None]) -> datetime | None:
-    return max((moment for moment in moments if moment is not None), default=None)
 
 
 def _timestamp(moment: datetime | None) -> float | None:

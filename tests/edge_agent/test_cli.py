@@ -16,29 +16,19 @@ import pytest
 from click.testing import CliRunner, Result
 from support_conversion import until
 from support_free_port import free_port
-from support_gateway import CONFIG, Gateway, gateway
-from support_pipeline import records
+from support_gateway import CONFIG, ONE_GOOD_ONE_HELD, Gateway, gateway
 
 from edge_agent.cli.main import main
 from edge_agent.version import __version__
 
 ROOT = Path(__file__).parents[2]
-TEXT = records(
-    r"H|\^&|||BENCH-7|||||||P|LIS02-A2|20240612120000",
-    "P|1||P-1017",
-    "O|1|S24-0028||^^^NA|R",
-    "R|1|^^^NA|140|mmol/L||N||F||||20240612102000",
-    "O|2|||^^^NA|R",
-    "R|1|^^^NA|141|mmol/L||N||F||||20240612102000",
-    "L|1|N",
-)
 
 
 @pytest.fixture
 def made(tmp_path: Path) -> Iterator[Gateway]:
     """An agent without ports and broker, with one message under way and one result held."""
     with gateway(tmp_path) as running:
-        running.bench.receive(TEXT)
+        running.bench.receive(ONE_GOOD_ONE_HELD)
         running.bench.convert()
         yield running
 

@@ -15,8 +15,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from support_conversion import bench, until
-from support_gateway import CONFIG, Gateway, gateway
-from support_pipeline import records
+from support_gateway import CONFIG, ONE_GOOD_ONE_HELD, Gateway, gateway
 
 from edge_agent.backup import archive, restoring
 from edge_agent.backup import room as backup_room
@@ -26,22 +25,13 @@ from edge_agent.errors import AgentError
 
 ROOT = Path(__file__).parents[3]
 NAME = "edge-agent-gw-01-20200101T000000Z.tar"
-TEXT = records(
-    r"H|\^&|||BENCH-7|||||||P|LIS02-A2|20240612120000",
-    "P|1||P-1017",
-    "O|1|S24-0028||^^^NA|R",
-    "R|1|^^^NA|140|mmol/L||N||F||||20240612102000",
-    "O|2|||^^^NA|R",
-    "R|1|^^^NA|141|mmol/L||N||F||||20240612102000",
-    "L|1|N",
-)
 
 
 @pytest.fixture
 def made(tmp_path: Path) -> Iterator[Gateway]:
     """An agent with one message queued and one result held."""
     with gateway(tmp_path) as running:
-        running.bench.receive(TEXT)
+        running.bench.receive(ONE_GOOD_ONE_HELD)
         running.bench.convert()
         (tmp_path / "out").mkdir()
         yield running
@@ -53,7 +43,7 @@ def stopped(tmp_path: Path) -> Path:
     config = tmp_path / "edge-agent.toml"
     config.write_text(CONFIG, encoding="utf-8")
     with bench(tmp_path / "data") as made:
-        made.receive(TEXT)
+        made.receive(ONE_GOOD_ONE_HELD)
         made.convert()
     (tmp_path / "out").mkdir()
     return config
