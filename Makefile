@@ -4,11 +4,12 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 SHELL  := /bin/bash
 
-.PHONY: help docs picture demo test check bench fleet fast-test install-tools verify-main verify-run wheel-smoke sbom lock clean deb deb-walk
+.PHONY: help docs picture demo test faults check bench fleet fast-test install-tools verify-main verify-run wheel-smoke sbom lock clean deb deb-walk
 
 help:
 	@echo "make demo          a simulated lab on this machine: three analysers, the agent, a broker, a management system"
 	@echo "make test          install what the tests need, then lint, types, contracts and all tests"
+	@echo "make faults        break everything on purpose, in full, and write the table of docs/reliability.md (as root; hours)"
 	@echo "make verify-main   the acceptance list, a line per item (about 15 minutes)"
 	@echo "make verify-run    the same for what it takes to run it for real: package, security, contract, fleet (as root, about 30 minutes)"
 	@echo "make wheel-smoke   build the wheel, install it outside the checkout, run it"
@@ -27,6 +28,10 @@ test: install-tools $(VENV)/.dev
 	$(MAKE) --no-print-directory check
 	$(BIN)/python -m pytest -q
 	$(MAKE) --no-print-directory wheel-smoke
+
+faults: install-tools $(VENV)/.dev
+	FAULTS=full $(BIN)/python -m pytest -q -rs --timeout 7200 tests/faults
+	PYTHONPATH=.:tests $(BIN)/python -m faults.page
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What the tests need besides Python packages: Mosquitto, the module that makes venvs, systemd-analyze, a compiler for the
-# benchmarks' slow disk, openssl and groff for what the pages say; and programs named as arguments. Installs only what is missing.
+# benchmarks' slow disk, openssl and groff for what the pages say, what breaks things on purpose (tests/faults/ability.py); and
+# programs named as arguments. Installs only what is missing.
 set -euo pipefail
 PATH="$PATH:/usr/sbin:/sbin"
 missing=()
@@ -10,6 +11,12 @@ command -v systemd-analyze >/dev/null || missing+=(systemd)
 command -v gcc >/dev/null || missing+=(gcc libc6-dev)
 command -v openssl >/dev/null || missing+=(openssl)
 command -v groff >/dev/null || missing+=(groff-base)
+command -v strace >/dev/null || missing+=(strace)
+command -v ip >/dev/null || missing+=(iproute2)
+command -v mkfs.ext4 >/dev/null || missing+=(e2fsprogs)
+command -v mkfs.xfs >/dev/null || missing+=(xfsprogs)
+[ -n "$(find /usr/lib -name 'libfaketime.so.1' -print -quit)" ] || missing+=(libfaketime)
+[ -n "$(find /usr/lib -name 'libeatmydata.so*' -print -quit)" ] || missing+=(libeatmydata1)
 for program in "$@"; do
     command -v "$program" >/dev/null || missing+=("$program")
 done

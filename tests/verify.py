@@ -55,7 +55,9 @@ MAIN = (
         "tests/judge",
         "tests/end_to_end/test_samples_to_hl7.py",
     ),
-    pytest("50 kills", "tests/end_to_end/test_kills.py", figure=r"\d+ kills: .*", KILLS="50"),
+    pytest(
+        "kills at random moments", "tests/faults/test_kill_agent.py", figure=r"killed at random moments: \d+ trials: .*"
+    ),
     pytest("outages, 2,000 messages", "tests/end_to_end/test_outages.py", figure=r"\d+ messages: .*", MESSAGES="2000"),
     pytest("failures are visible as what they are", "tests/end_to_end/test_visible_failures.py"),
     pytest("trace from bytes to receipt", "tests/end_to_end/test_trace.py"),

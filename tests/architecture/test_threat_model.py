@@ -57,9 +57,9 @@ def test_there_are_rows() -> None:
 @pytest.mark.parametrize(
     "row",
     [
-        ["results", "are lost", "we hope", "`end_to_end/test_kills.py::test_no_such_thing`", ""],
+        ["results", "are lost", "we hope", "`faults/test_kill_agent.py::test_no_such_thing`", ""],
         ["results", "are lost", "we hope", "`end_to_end/test_no_such_file.py::test_a`", ""],
-        ["results", "are lost", "we hope", "end_to_end/test_kills.py::test_a", ""],
+        ["results", "are lost", "we hope", "faults/test_kill_agent.py::test_a", ""],
         ["results", "are lost", "we hope", "", ""],
         ["results", "are lost", "we hope", "site", ""],
         ["results", "are lost", "we hope", ""],

@@ -4,10 +4,11 @@ Nothing in it is a stand-in for the agent: it runs as ``python -m edge_agent run
 sockets and a store on the disk.
 """
 
+import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,6 +59,10 @@ class Bench:
 class AgentProcess:
     """The agent under test, started, killed and started again on the same data."""
 
+    before: Sequence[str] = ()  # words before the command: a tracer, another clock
+    program: Sequence[str] = ("-m", "edge_agent")
+    more: Mapping[str, str] = {}  # of its environment
+
     def __init__(self, folder: Path, broker_url: str, benches: Sequence[Bench], mqtt: str = "", tail: str = "") -> None:
         self.folder = folder
         self.data_dir = folder / "data"
@@ -79,9 +84,9 @@ class AgentProcess:
 
     def launch(self) -> None:
         """Without waiting for it."""
-        command = [sys.executable, "-W", "error", "-m", "edge_agent", "run", "--config", str(self.config)]
+        command = [*self.before, sys.executable, "-W", "error", *self.program, "run", "--config", str(self.config)]
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
+            self.process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, env={**os.environ, **self.more})
 
     def ports_up(self) -> set[str]:
         return {a["id"] for a in self.ask("status")["analysers"] if a["up"]}
@@ -146,7 +151,12 @@ def running_agent(
     folder: Path, broker_url: str, benches: Sequence[Bench], mqtt: str = "", tail: str = ""
 ) -> Iterator[AgentProcess]:
     folder.mkdir(parents=True, exist_ok=True)
-    agent = AgentProcess(folder, broker_url, benches, mqtt, tail)
+    with started(AgentProcess(folder, broker_url, benches, mqtt, tail)) as agent:
+        yield agent
+
+
+@contextmanager
+def started(agent: AgentProcess) -> Iterator[AgentProcess]:
     try:
         agent.start()
         yield agent

@@ -1,0 +1,29 @@
+"""One summary for all harnesses, printed at the end and written to the file of outcomes."""
+
+import pytest
+from faults import ability, scale
+from faults.outcomes_file import Outcomes
+from faults.page import lines
+
+_OUTCOMES = Outcomes()
+
+
+@pytest.fixture
+def outcomes() -> Outcomes:
+    _OUTCOMES.begin()
+    return _OUTCOMES
+
+
+def pytest_sessionfinish() -> None:
+    _OUTCOMES.write()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if not list(_OUTCOMES):
+        return
+    size = "everything" if scale.FULL else f"turn {scale.turn()} of {scale.TURNS}"
+    terminalreporter.section(f"faults: {size}, FAULTS_SEED={scale.seed()}")
+    for line in lines(_OUTCOMES):
+        terminalreporter.write_line(line)
+    for name, why in ability.MISSING.items():
+        terminalreporter.write_line(f"missing: {name}: {why}")

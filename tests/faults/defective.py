@@ -1,0 +1,62 @@
+"""The agent with one protection switched off, for the controls: ``python defective.py DEFECT run --config FILE``.
+
+A count that finds nothing wrong with one of these proves nothing about the real one.
+"""
+
+import asyncio
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from end_to_end.lab import ROOT, AgentProcess
+
+from edge_agent.cli.main import main
+from edge_agent.intake import Intake
+from edge_agent.store.conversion import Conversion
+from edge_agent.store.receipt import Committed, Stored
+from edge_agent.store.rows import Chunk
+
+LAG_S = 0.05
+
+
+def acknowledge_early() -> None:
+    """The ACK goes out before the frame is stored, as after a write that only reached a cache (invariant 1)."""
+    keep, turn = Intake.keep, asyncio.Lock()
+    begun: set[asyncio.Task[Stored]] = set()
+
+    async def later(self: Intake, chunk: Chunk, end: str | None) -> Stored:
+        async with turn:
+            await asyncio.sleep(LAG_S)
+            return await keep(self, chunk, end)
+
+    async def early(self: Intake, chunk: Chunk, end: str | None) -> Stored:
+        begun.add(asyncio.create_task(later(self, chunk, end)))
+        return Stored(Committed(0), 0, 1)
+
+    Intake.keep = early  # type: ignore[method-assign]
+
+
+def forget_identities() -> None:
+    """Nothing is recognised as seen before (invariant 3)."""
+    Conversion.lookup = lambda self, analyser, keys: {}  # type: ignore[method-assign,assignment]
+
+
+DEFECTS: Mapping[str, Callable[[], None]] = {
+    "acknowledge-early": acknowledge_early,
+    "forget-identities": forget_identities,
+}
+
+
+class DefectiveAgent(AgentProcess):
+    """``defect``: one of DEFECTS."""
+
+    more: Mapping[str, str] = {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
+
+    def switch_off(self, defect: str) -> None:
+        """Before it is started."""
+        self.program = (str(Path(__file__)), defect)
+
+
+if __name__ == "__main__":
+    DEFECTS[sys.argv.pop(1)]()
+    main()
