@@ -23,6 +23,7 @@ from edge_agent.cli import (
     reload,
     restore,
     run,
+    selftest,
     service,
 )
 from edge_agent.errors import AgentError, ConfigurationError, OutOfServiceError
@@ -85,6 +86,7 @@ COMMANDS = (
     restore.restore,
     bundle.support_bundle,
     decommission.decommission,
+    selftest.selftest,
     completion.completion,
 )
 

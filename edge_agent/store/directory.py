@@ -11,6 +11,7 @@ import fcntl
 import os
 import pwd
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 from edge_agent.store.errors import ForeignDirectoryError, StoreLockedError, UnsafeFilesystemError
@@ -21,7 +22,7 @@ RESERVE = "reserve.bin"
 UNFINISHED = "backup.partial"  # a backup's copy while it is made and sent
 RESTORED = "restored"  # there until the first start on a backup that was put back
 
-_MOUNTS = Path("/proc/self/mountinfo")
+MOUNTS = Path("/proc/self/mountinfo")
 _FORGETFUL = frozenset(
     {"tmpfs", "devtmpfs", "ramfs", "nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs"}
 )
@@ -99,10 +100,11 @@ class DirectoryLock:
 def refuse_unsafe(data_dir: Path, mounts: str | None = None) -> None:
     """Raises UnsafeFilesystemError for memory, network and unordered file systems. Silent where it cannot tell."""
     try:
-        table = mounts if mounts is not None else _MOUNTS.read_text()
+        table = mounts if mounts is not None else MOUNTS.read_text()
     except OSError:
         return
-    kind, options = _mount_of(data_dir.resolve(), table)
+    mount = mount_of(data_dir.resolve(), table)
+    kind, options = mount.kind, mount.options
     if kind in _FORGETFUL or kind.startswith("fuse."):
         raise UnsafeFilesystemError(kind)
     unordered = sorted(_UNORDERED & set(options.split(",")))
@@ -110,13 +112,21 @@ def refuse_unsafe(data_dir: Path, mounts: str | None = None) -> None:
         raise UnsafeFilesystemError(f"{kind} mounted with {unordered[0]}")
 
 
-def _mount_of(path: Path, table: str) -> tuple[str, str]:
-    """Type and options of the deepest mount that holds ``path`` (proc(5), mountinfo)."""
-    best, kind, options = -1, "", ""
+@dataclass(frozen=True, slots=True)
+class Mount:
+    kind: str  # "ext4"
+    options: str  # of the mount and of the file system, separated by commas
+    source: str  # "/dev/sda2"
+
+
+def mount_of(path: Path, table: str) -> Mount:
+    """The deepest mount that holds ``path`` (proc(5), mountinfo)."""
+    best, found = -1, Mount("", "", "")
     for line in table.splitlines():
         before, _, after = line.partition(" - ")
         point = Path(before.split()[4].encode().decode("unicode_escape"))
         if len(point.parts) >= best and path.is_relative_to(point):
             best = len(point.parts)
-            kind, options = after.split()[0], f"{before.split()[5]},{after.split()[-1]}"
-    return kind, options
+            kind, source, options = after.split(" ")[:3]
+            found = Mount(kind, f"{before.split()[5]},{options}", source)
+    return found
