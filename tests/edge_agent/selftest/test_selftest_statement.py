@@ -127,3 +127,5 @@ def test_the_page_shows_a_verdict_of_this_form() -> None:
     heads = [line for line in shown.splitlines() if line[:1].isalpha()]
     mine = [line for line in statement().text().splitlines() if line[:1].isalpha()]
     assert [head[:9] for head in heads] == [head[:9] for head in mine]
+    *above, last = shown.splitlines(keepends=True)
+    assert last.split()[-1] == hashlib.sha256("".join(above).encode()).hexdigest()
