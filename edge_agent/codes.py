@@ -5,24 +5,9 @@ a patient or a specimen.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import StrEnum
 
-
-class Severity(StrEnum):
-    """WARNING: odd, nothing lost. ERROR: a person is needed."""
-
-    WARNING = "warning"
-    ERROR = "error"
-
-
-@dataclass(frozen=True, slots=True)
-class Code:
-    id: str
-    severity: Severity
-    sentence: str
-    action: str
-
+from edge_agent.code import Code, Severity
+from edge_agent.codes_delivery import DELIVERY
 
 W, E = Severity.WARNING, Severity.ERROR
 
@@ -253,88 +238,6 @@ _TABLE = (
         "Results or messages of {analyser} are held ({count}).",
         "See `edge-agent queue` and follow each reason.",
     ),
-    # Alarms: delivery
-    Code(
-        "broker-down",
-        E,
-        "The broker cannot be reached: {reason}",
-        "Put right what it says, or check network and broker. Results are safe here.",
-    ),
-    Code(
-        "broker-refused",
-        E,
-        "The broker refused the topic {topic}: {reason}",
-        "Correct the broker's access list for this gateway.",
-    ),
-    Code(
-        "no-subscriber",
-        E,
-        "The broker has nobody who takes results on {topic}.",
-        "Start the management system or correct its subscription.",
-    ),
-    Code(
-        "consumer-offline",
-        E,
-        "The management system {consumer} is offline since {since}.",
-        "Start it. Results are safe here.",
-    ),
-    Code(
-        "subscription-unproven",
-        E,
-        "The broker does not deliver acknowledgements to this gateway.",
-        "Allow the gateway to read its down/ topics in the broker's access list.",
-    ),
-    Code(
-        "unconfirmed",
-        E,
-        "Messages have waited for the management system's answer since {since}.",
-        "Check that the management system runs and reads its results from the broker.",
-    ),
-    Code(
-        "rejected",
-        E,
-        "The management system rejected messages of {analyser} ({count}).",
-        "Read the reason with `edge-agent queue --state rejected`; correct it, then `edge-agent retry ID`.",
-    ),
-    Code(
-        "blocked",
-        E,
-        "Messages of {analyser} cannot pass the broker ({count}): {reason}",
-        "Raise the broker's limit, then `edge-agent retry ID`; or give up with `edge-agent set-aside ID`.",
-    ),
-    Code(
-        "graphics-too-large",
-        W,
-        "An image from {analyser} exceeds the broker's packet size and was left out; the results went.",
-        "Raise the broker's maximum packet size if images are needed.",
-    ),
-    Code(
-        "retained-command",
-        E,
-        "A retained message lies under {topic} and was ignored.",
-        "Clear it: commands and answers are never retained.",
-    ),
-    Code(
-        "foreign-ack",
-        W,
-        "An acknowledgement came that matches no message of this gateway.",
-        "Check that no other gateway uses this id.",
-    ),
-    Code(
-        "digest-mismatch",
-        E,
-        "The management system confirmed other bytes than were sent.",
-        "Check what lies between this gateway and the management system.",
-    ),
-    Code(
-        "session-taken",
-        E,
-        "Another client connected to the broker with this gateway's id.",
-        "Give every gateway its own id.",
-    ),
-    Code("certificate-soon", W, "The certificate {file} {what}.", "Renew it: see docs/certificates.md."),
-    Code("certificate", E, "The certificate {file} {what}.", "Renew it now: see docs/certificates.md."),
-    Code("weak-mode", W, "Delivery is not verifiable by the broker: {reason}", "Use MQTT 5 and confirm = application."),
     # Alarms: this machine
     Code(
         "configuration",
@@ -382,11 +285,14 @@ _TABLE = (
     ),
 )
 
-CODES: Mapping[str, Code] = {code.id: code for code in _TABLE}
+CODES: Mapping[str, Code] = {code.id: code for code in (*_TABLE, *DELIVERY)}
 
 # While one of these is up results may be lost or doubled, or none is taken; then none is delivered; then the rest.
 _AT_RISK = frozenset(
-    {"storage", "disk-low", "audit-broken", "store-restored", "session-taken", "digest-mismatch", "clock-wrong"}
+    {
+        *("storage", "disk-low", "audit-broken", "store-restored", "session-taken", "digest-mismatch", "clock-wrong"),
+        *("results-missing-after-restore", "reconcile-gone"),
+    }
 )
 _NOTHING_GOES = frozenset(
     {"broker-down", "broker-refused", "no-subscriber", "consumer-offline", "subscription-unproven"}

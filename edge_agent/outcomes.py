@@ -80,6 +80,12 @@ ALARMS: Mapping[str, Outcome] = {
     "retained-command": Outcome("The command is not carried out; results go out.", _HOUR),
     "foreign-ack": Outcome("It closes nothing; results go out.", _HOUR),
     "digest-mismatch": Outcome("The message stays unfiled and is sent again.", _HOUR),
+    "results-missing-after-restore": Outcome(
+        "What is here goes out; what the restored store never had is not here.",
+        "Seven days after the management system last said so anew.",
+    ),
+    "reconcile-gone": Outcome("What is still here of what it asked for goes out once more.", _DAY),
+    "reconcile-refused": Outcome("Nothing is sent again; results go out.", _HOUR),
     "session-taken": Outcome("They wait here while the other has the connection.", "When this gateway holds it again."),
     "configuration": Outcome("Nothing: the agent runs by the last one it loaded.", "When a correct file was loaded."),
     "certificate-soon": Outcome(_NOTHING, "When the renewed file is in place."),

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
-from edge_agent.codes import CODES, Severity
+from edge_agent.code import Severity
+from edge_agent.codes import CODES
 from edge_agent.control import Answer
 from edge_agent.converter import Reader
 from edge_agent.errors import AgentError, UnknownIdError

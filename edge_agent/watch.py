@@ -30,7 +30,10 @@ _PASSING = frozenset({"unknown-test", "query-unanswered", "implausible-time"})
 PASSING_LASTS = timedelta(hours=24)
 
 # Of results that are stored, so still true and still looked after when their analyser is configured no more.
-_OF_STORED = frozenset({"held", "interrupted", "rejected", "blocked", "broker-refused", "no-subscriber"})
+_OF_STORED = frozenset({"held", "interrupted", "rejected", "blocked", "broker-refused", "no-subscriber"}) | {
+    "results-missing-after-restore",
+    "reconcile-gone",
+}
 
 
 class Watch:

@@ -152,7 +152,7 @@ class Central:
         client.subscribe([(f"{ROOT}/#", paho.SubscribeOptions(qos=1))])
 
     def _message(self, _client: paho.Client, _userdata: Any, message: paho.MQTTMessage) -> None:
-        if not message.topic.startswith(f"{ROOT}/up/"):
+        if not message.topic.startswith(f"{ROOT}/up/") or message.topic == f"{ROOT}/up/manifest":
             self.seen[message.topic.removeprefix(f"{ROOT}/")] = bytes(message.payload)
             return
         props = message.properties

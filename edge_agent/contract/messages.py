@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
+from edge_agent.monitor.manifest import AnalyserManifest, Interval, Manifest, Reconcile
 from edge_agent.monitor.payloads import (
     AlarmState,
     AnalyserState,
@@ -25,7 +26,7 @@ from edge_agent.monitor.payloads import (
 from edge_agent.publisher.properties import HL7_TYPE, JSON_TYPE, RESULT_USER_PROPERTIES, TEXT_TYPE, UserProperty
 
 BINDING = "0.2.0"  # of the MQTT bindings for AsyncAPI
-MODELS: tuple[type[Payload], ...] = (State, Info, Health, AlarmState, AnalyserState)
+MODELS: tuple[type[Payload], ...] = (State, Info, Health, AlarmState, AnalyserState, Manifest, Reconcile)
 _WORDS_NOT_YET = {("AnalyserState", "protocol"): ("sending", "error")}  # in the design, said by nothing so far
 _REFERENCE = "#/components/schemas/{model}"
 
@@ -255,8 +256,41 @@ ANALYSER_STATE = _of(
     "State of one analyser's link",
     AnalyserState(link="up", protocol="idle", since=_AT, last_byte=_AT, last_result=_AT, usual_gap_s=3600),
 )
+MANIFEST = _of(
+    "manifest",
+    Manifest,
+    "What was confirmed, to be compared with what the management system has",
+    Manifest(
+        ts=_AT,
+        analysers=(
+            AnalyserManifest(
+                store="0A1B2C3D",
+                analyser="xn1",
+                oldest=1,
+                last=4,
+                intervals=(
+                    Interval(
+                        route="result",
+                        first=1,
+                        last=4,
+                        count=2,
+                        # worked out in docs/mqtt-contract.md, "Reconciliation"
+                        digest="16d0e3de19e658ded0f3d1202325f1468859dcf1d7c34826febe2d6cbd1a0d30",
+                        not_counted=((2, 2), (4, 4)),
+                    ),
+                ),
+            ),
+        ),
+    ),
+)
+RECONCILE = _of(
+    "reconcile",
+    Reconcile,
+    "What the management system misses of one store and analyser",
+    Reconcile(store="0A1B2C3D", analyser="xn1", last_filed=1812, gaps=((3, 3), (1790, 1801))),
+)
 
 MESSAGES = (
-    *(STATE, INFO, HEALTH, ALARM, ANALYSER_STATE, CLEARED),
+    *(STATE, INFO, HEALTH, ALARM, ANALYSER_STATE, CLEARED, MANIFEST, RECONCILE),
     *(RESULT, ACKNOWLEDGEMENT, NONCE, CENTRAL_STATE_MESSAGE),
 )

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from edge_agent.clock import Clock
-from edge_agent.codes import CODES, Severity, urgency
+from edge_agent.code import Severity
+from edge_agent.codes import CODES, urgency
 from edge_agent.sentences import sentence
 from edge_agent.times import shown
 

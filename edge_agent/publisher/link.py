@@ -11,7 +11,6 @@ retained STATE of the management systems, so the gate is known before the first 
 import logging
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from random import Random
 
@@ -24,6 +23,7 @@ from edge_agent.publisher.backoff import delay
 from edge_agent.publisher.client import Connection
 from edge_agent.publisher.events import Cause, Connected, Ended, Event, PubackCame, Received, Subscribed
 from edge_agent.publisher.namesake import is_namesake
+from edge_agent.publisher.note import Note
 from edge_agent.publisher.options import Broker, Confirm, MqttOptions
 from edge_agent.publisher.poison import Suspicion
 from edge_agent.publisher.proof import Proof, Proven
@@ -38,16 +38,6 @@ SHORT_LIVED = 3  # so many that did not are a trouble of their own
 RECONNECT_CAP_S = 60.0
 TAKEOVER_S = 300.0
 TAKEOVER_CAP_S = 3600.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Note:
-    """One of our own messages, not a result."""
-
-    payload: bytes
-    retain: bool
-    expiry_s: int = 0
-    is_json: bool = True
 
 
 class Link:
@@ -82,7 +72,7 @@ class Link:
         self._connection: Connection | None = None
         self._last_broker: Broker | None = None
         self._session = ""
-        self._notes: dict[str, _Note] = {}
+        self._notes: dict[str, Note] = {}
         self._note_mids: dict[int, str] = {}
         self._refused_notes: set[str] = set()
         self._subscription: tuple[int | None, tuple[str, ...]] = (None, ())
@@ -205,7 +195,7 @@ class Link:
                 self._namesake = True
                 self._alarms.raise_("session-taken")
         elif name is not None and message.retained and message.payload and not self._presence.is_true(name):
-            self._notes[message.topic] = _Note(b"", retain=True)
+            self._notes[message.topic] = Note(b"", retain=True)
 
     def ended(self, event: Ended) -> bool:
         """The connection is gone; True if it had been up."""
@@ -231,11 +221,18 @@ class Link:
         """Something the broker should hold about us changed."""
         if not self.up or self.retiring:
             return
-        expiry = HEALTH_EXPIRY_S if name == "health" else 0
-        self._notes[self.topics.own(name)] = _Note(payload, retain=True, expiry_s=expiry)
+        self._notes[self.topics.own(name)] = Note(payload, retain=True, expiry_s=HEALTH_EXPIRY_S * (name == "health"))
         if name.startswith("alarm/"):
             self._say_state()
         self._wake()
+
+    def say(self, name: str, payload: bytes, expiry_s: int) -> None:
+        """Something that is true now and not retained."""
+        self._notes[self.topics.own(name)] = Note(payload, retain=False, expiry_s=expiry_s)
+
+    def refused(self, name: str) -> bool:
+        """Whether the broker's access list forbade this topic of ours when it was last tried."""
+        return self.topics.own(name) in self._refused_notes
 
     def say_state(self) -> None:
         if self.up and not self.retiring:
@@ -348,13 +345,13 @@ class Link:
         names = self._options.consumer_names
         wanted = [(self.topics.echo, False)]
         if self._options.confirm is Confirm.APPLICATION:
-            wanted += [(self.topics.ack(name), False) for name in names]
+            wanted += [(topic, False) for topic in (*map(self.topics.ack, names), self.topics.reconcile)]
         wanted += [(self.topics.central_states(name), True) for name in names]
         wanted += [(f, True) for f in self.topics.read_back()]
         self._subscription = (self._connection.subscribe(wanted), tuple(f for f, _ in wanted))
 
     def _forget(self) -> None:
-        self._notes = {topic: _Note(b"", retain=True) for topic in self.retained()}
+        self._notes = {topic: Note(b"", retain=True) for topic in self.retained()}
 
     def _birth(self) -> None:
         self._notes.clear()
@@ -367,12 +364,12 @@ class Link:
 
     def _say_state(self) -> None:
         state = self._presence.state(self._session, self._clock.now())
-        self._notes[self.topics.state] = _Note(state.encode(), retain=True)
+        self._notes[self.topics.state] = Note(state.encode(), retain=True)
 
     def _ask(self) -> None:
         nonce = self.proof.ask()
         if nonce is not None:
-            self._notes[self.topics.echo] = _Note(nonce, retain=False, is_json=False)
+            self._notes[self.topics.echo] = Note(nonce, retain=False, is_json=False)
         self._judge_proof()
 
     def _judge_proof(self) -> None:

@@ -40,7 +40,7 @@ RESULT_USER_PROPERTIES: tuple[UserProperty, ...] = (
     UserProperty("type", "^org\\.edge-agent\\.hl7\\.(oul\\.r22|oru\\.r01)\\.v1$", "which HL7 message it is"),
     UserProperty("time", "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z$", "when the message was made"),
     UserProperty("sequence", "^[0-9]+$", "without gaps per store and analyser, from 1"),
-    UserProperty("replay", "", "what made this publication happen", words=REPLAYS),
+    UserProperty("replay", "", "what made it go out; operator: a person, or your request", words=REPLAYS),
     UserProperty("digest", "^[0-9a-f]{64}$", "SHA-256 of the payload"),
     UserProperty("replaces", _MESSAGE_ID, "the message this one takes the place of", always=False, not_yet=True),
     UserProperty("repeat-of", _MESSAGE_ID, "the message with equal content, sent long before", always=False),

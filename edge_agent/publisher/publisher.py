@@ -27,6 +27,7 @@ from edge_agent.publisher.options import Confirm, MqttOptions
 from edge_agent.publisher.outbox import Outbox
 from edge_agent.publisher.poison import Suspicion
 from edge_agent.publisher.proof import TIMEOUT_S, Proof
+from edge_agent.publisher.reconcile import Reconciler
 from edge_agent.publisher.status import PublisherStatus
 from edge_agent.publisher.tally import Tally
 from edge_agent.publisher.troubles import Troubles
@@ -80,6 +81,7 @@ class Publisher:
         self._link = Link(options, presence, alarms, self._suspicion, proof, clock, rng, self._post, self._wake)
         self._troubles = Troubles(alarms, clock)
         self._expiry = Expiry(clock, alarms)
+        self._reconciler = Reconciler(store, self._link, alarms, presence, clock, self.kick)
         self._gate, self._delivery = self._begin()
         presence.on_fact = self._link.fact
 
@@ -230,6 +232,7 @@ class Publisher:
                 return
             await self._follow_decisions()
             await self._delivery.pump()
+            await self._reconciler.tick(self._options, self._gate)
             await self._review()
         except StorageFailedError:
             self._link.close()
@@ -269,7 +272,7 @@ class Publisher:
 
     def _wait_s(self) -> float:
         times = [self._reviewed + REVIEW_S, self._link.deadline]
-        times += [self._delivery.deadline()] if self._link.up else []
+        times += [self._delivery.deadline(), self._reconciler.deadline()] if self._link.up else []
         return max(0.0, min(t for t in times if t is not None) - self._clock.monotonic())
 
     async def _take(self, batch: Sequence[Event]) -> None:
@@ -313,10 +316,9 @@ class Publisher:
 
     async def _take_one(self, event: Event) -> None:
         if isinstance(event, Connected):
+            session = self._link.connected(event)
             if event.code < 0x80:
-                await self._delivery.connected(self._link.connected(event))
-            else:
-                self._link.connected(event)
+                await self._delivery.connected(session)
         elif isinstance(event, Subscribed):
             self._link.subscribed(event)
         elif isinstance(event, Ended):
@@ -330,6 +332,8 @@ class Publisher:
             self._troubles.retained(message.topic)
         elif message.topic == topics.echo:
             self._link.echoed(message.payload)
+        elif message.topic == topics.reconcile:
+            await self._reconciler.take(message)
         elif (consumer := topics.acking_consumer(message.topic)) is not None:
             await self._acknowledged(message, consumer)
         elif (instance := topics.central_instance(message.topic)) is not None:

@@ -11,6 +11,7 @@ from enum import StrEnum
 from edge_agent.store.rows import Route
 
 HEALTH_EXPIRY_S = 180
+MANIFEST_EXPIRY_S = 3600  # the next one says more; a queue of old ones would take the place of results
 _WEEK_S = 7 * 86_400
 
 
@@ -47,7 +48,7 @@ TOPICS: tuple[TopicRow, ...] = (
     TopicRow("up/{analyser}/validation", _G, "HL7 ER7", note="results of an analyser not yet in production"),
     TopicRow("up/{analyser}/query", _G, "HL7 QBP^Q11", note="a host query the gateway could not answer"),
     TopicRow("up/{analyser}/order-reply", _G, "HL7 ORL^O34 or ACK"),
-    TopicRow("up/manifest", _G, "JSON", note="hourly, for reconciliation"),
+    TopicRow("up/manifest", _G, "JSON", False, MANIFEST_EXPIRY_S, "what was confirmed; hourly, for reconciliation"),
     TopicRow("up/event", _G, "JSON", note="audit facts without patient data"),
     TopicRow("up/command-reply/{name}", _G, "JSON"),
     TopicRow(ACK, _C, "HL7 ACK", note="closes messages of that consumer's routes"),
@@ -82,6 +83,10 @@ class Topics:
     @property
     def echo(self) -> str:
         return self.root + "down/echo"
+
+    @property
+    def reconcile(self) -> str:
+        return self.root + "down/reconcile"
 
     def own(self, name: str) -> str:
         """A topic of ours by its name under the root, such as "health" or "alarm/storage"."""

@@ -5,6 +5,7 @@ application acknowledgement whose digest does not differ makes a message filed; 
 Not promised: when something is sent; that is the publisher's business.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from edge_agent.states import IllegalTransitionError, MessageEvent, MessageState, after_message
@@ -195,6 +196,15 @@ def grant_replay(database: Database, id: str, now: int) -> None:
         " WHERE id = :id AND state = 'rejected' AND (replayed IS NULL OR replayed <= :before)",
         {"id": id, "now": now, "before": now - REPLAY_EVERY // _US},
     )
+
+
+def send_missing(database: Database, numbers: Sequence[int], now: int) -> None:
+    """The management system lost what it had confirmed: out once more, as when a person asks for it."""
+    for number in numbers:
+        database.execute(
+            "UPDATE outbox SET replay_at = ?, replayed = ?, replay = 'operator' WHERE number = ?", (now, now, number)
+        )
+        _note(database, number, "requeued", "operator", "missing at the management system")
 
 
 def _find(database: Database, id: str) -> tuple[int, MessageState]:

@@ -4,7 +4,8 @@ Promised: what ``append`` returned a ``Stored`` for survives a crash and a power
 synced; a row reaches a state only through the table of states; a message keeps its id and bytes. Not promised: anything
 about a disk that lies about syncing, or about a program that writes to the files in spite of both locks.
 
-The parts are written by noun: intake, conversion, held, outbox, delivery, audit, retention, tally. Each write is a
+The parts are written by noun: intake, conversion, held, outbox, delivery, reconciliation, audit, retention,
+tally. Each write is a
 transaction of its own or, inside ``group``, part of one COMMIT.
 """
 
@@ -35,6 +36,7 @@ from edge_agent.store.held import Held
 from edge_agent.store.identity import Former, Identity, random_identity
 from edge_agent.store.intake import Intake
 from edge_agent.store.outbox import Outbox
+from edge_agent.store.reconciliation import Reconciliation
 from edge_agent.store.retention import Retention
 from edge_agent.store.tally import Tally
 from edge_agent.store.wal import read_log
@@ -42,7 +44,7 @@ from edge_agent.store.wal import read_log
 Job = Callable[["Store"], Any]
 
 
-class Store(Intake, Conversion, Held, Outbox, Delivery, Audit, Retention, Tally):
+class Store(Intake, Conversion, Held, Outbox, Delivery, Reconciliation, Audit, Retention, Tally):
     """One open store. ``open`` makes one; it is used from one thread at a time."""
 
     def __init__(self, database: Database, identity: Identity, disk: Disk, lock: DirectoryLock) -> None:

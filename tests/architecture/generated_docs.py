@@ -10,7 +10,8 @@ from architecture.man_page import man_page
 
 from drivers.sdk import SHIPPED, load
 from edge_agent import outcomes, states
-from edge_agent.codes import CODES, Code
+from edge_agent.code import Code
+from edge_agent.codes import CODES
 from edge_agent.contract.as_yaml import to_yaml
 from edge_agent.contract.document import document
 from edge_agent.metrics.table import TABLE

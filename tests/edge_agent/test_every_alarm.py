@@ -327,6 +327,18 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
     "certificate-soon": ("monitor/test_certificates.py::test_a_renewed_certificate_clears_it",),
     "certificate": ("monitor/test_certificates.py::test_a_renewed_certificate_clears_it",),
     "broker-down": ("publisher/test_filing.py::test_what_was_queued_while_the_broker_was_away_is_filed_in_order_once",),
+    "reconcile-refused": (
+        "publisher/test_reconcile.py::test_what_cannot_be_right_does_nothing_and_is_alarmed",
+        "publisher/test_reconcile.py::test_requests_that_were_refused_or_came_too_late_are_over_after_a_while",
+    ),
+    "reconcile-gone": (
+        "publisher/test_reconcile.py::test_what_is_not_kept_any_more_is_said",
+        "publisher/test_reconcile.py::test_requests_that_were_refused_or_came_too_late_are_over_after_a_while",
+    ),
+    "results-missing-after-restore": (
+        "publisher/test_reconcile.py::"
+        "test_a_management_system_that_has_more_than_the_store_raises_an_alarm_that_outlives_a_restart",
+    ),
     "configuration": (
         "test_reload.py::test_a_wrong_file_changes_nothing_and_stands_as_an_alarm_until_a_good_one_is_loaded",
     ),

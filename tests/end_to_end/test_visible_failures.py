@@ -42,9 +42,8 @@ def goes_away(agent: AgentProcess, seen: Onlooker, code: str) -> None:
 def test_a_topic_the_broker_forbids(tmp_path: Path) -> None:
     bench = Bench("gen1", "lis02_generic")
     everything = "topic readwrite #\n"
-    nothing_up = "".join(
-        f"topic readwrite {PREFIX}/{name}\n" for name in ("state", "info", "health", "alarm/#", "analyser/#", "down/#")
-    )
+    own = ("state", "info", "health", "alarm/#", "analyser/#", "down/#", "up/manifest")
+    nothing_up = "".join(f"topic readwrite {PREFIX}/{name}\n" for name in own)
     central_rights = "topic readwrite ivd/v1/_central/#\n"
     with (
         running(Broker(tmp_path / "broker", acl=nothing_up + central_rights)) as broker,
@@ -124,7 +123,7 @@ def test_presence_is_told_from_birth_to_a_clean_end_and_a_kill(tmp_path: Path) -
         assert seen.json("info")["site"] == SITE
         assert seen.json("info")["gateway"] == GATEWAY
         until(lambda: seen.json("health"), 20, "health")
-        until(lambda: seen.json("analyser/gen1/state")["link"] == "up", 20, "the link is up")
+        until(lambda: (seen.json("analyser/gen1/state") or {}).get("link") == "up", 20, "the link is up")
         agent.kill()
         until(lambda: seen.json("state")["state"] == "lost", 20, "the will")
         assert seen.json("state")["session"] == born

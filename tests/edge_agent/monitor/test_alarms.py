@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from edge_agent.codes import Severity
+from edge_agent.code import Severity
 from edge_agent.monitor.alarms import Alarm, Alarms
 
 

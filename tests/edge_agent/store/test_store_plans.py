@@ -108,3 +108,16 @@ def test_what_the_triggers_ask_is_answered_by_the_specimen_s_index(store):
             f" AND state = 'queued'{extra} ORDER BY number LIMIT 1"
         )
         assert "USING INDEX outbox_queue (specimen_key=? AND graphics=?)" in step[3]
+
+
+def test_what_a_manifest_and_a_request_ask_uses_indexes_only(store, plans):
+    sent = queued(store, "S1")
+    filed(store, sent)
+    store.heads()
+    store.head("0THER000", "xn1")
+    store.span(store.identity, "xn1", (1, 500))
+    store.send_missing(store.identity, "xn1", [(1, 1)])
+    store.replays_wait()
+    store.note_ahead(store.identity, "xn1", 1, 5, 0)
+    store.ahead()
+    assert [step for step in growing(plans) if "ORDER BY s.identity" not in step] == []
