@@ -14,7 +14,7 @@ import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -23,6 +23,7 @@ from simulators.acknowledgement import acknowledgement
 from simulators.central_desk import Desk, Reply, Ruling, Script
 from simulators.central_ledger import CentralLedger
 from simulators.central_link import Access, Item, Link
+from simulators.central_reconciliation import Reconciliation, Request
 from simulators.errors import AddressError, LineError
 from simulators.verdict import judge
 
@@ -33,7 +34,10 @@ SAMPLE_EVERY = {"sample": 25, "all": 25, "none": 0}
 
 @dataclass(frozen=True, slots=True)
 class CentralOptions:
-    """``validate``: hl7apy looks at a sample at once ("all": and at the rest afterwards; "none": at nothing)."""
+    """``validate``: hl7apy looks at a sample at once ("all": and at the rest afterwards; "none": at nothing).
+
+    ``reconcile``: compare manifests with the ledger and ask for what is missing.
+    """
 
     url: str
     consumer: str = "ivd"
@@ -42,6 +46,7 @@ class CentralOptions:
     ledger: Path | None = None
     answer: str = "AA"
     validate: str = "sample"
+    reconcile: bool = False
     ca_file: str | None = None
     cert_file: str | None = None
     key_file: str | None = None
@@ -66,6 +71,7 @@ class Central:
             sample_every=SAMPLE_EVERY[options.validate],
             script=script,
         )
+        self.reconciliation = Reconciliation(self.ledger)
         self._inbox: queue.Queue[Item | None] = queue.Queue()
         self._late: list[tuple[float, int, Ruling, Reply]] = []
         self._ticket = itertools.count()
@@ -225,11 +231,31 @@ class Central:
         ruling = self._desk.rule(item.arrival)
         if ruling is None:
             self.other_messages += 1
+            if self._options.reconcile and item.arrival.topic.endswith("/up/manifest"):
+                self._reconcile(item)
             return None
         number = self.ledger.add(ruling.delivery)
         if ruling.verdict is not None:
             self.ledger.judged(number, ruling.verdict)
         return ruling
+
+    def _reconcile(self, item: Item) -> None:
+        gateway = item.arrival.topic.removesuffix("/up/manifest")
+        try:
+            requests = self.reconciliation.requests(gateway, item.arrival.payload)
+        except ValueError:
+            return
+        self._ask(requests)
+
+    def enquire(self, gateway: str) -> None:
+        """Ask a gateway for its manifest. ``gateway``: prefix, site and gateway."""
+        self._ask(self.reconciliation.enquiries(gateway))
+
+    def _ask(self, requests: Iterable[Request]) -> None:
+        link = self._link
+        for request in requests:
+            if link is not None:
+                link.ask(f"{request.gateway}/down/reconcile", request.payload)
 
     def _answer(self, ruling: Ruling, reply: Reply) -> None:
         if reply.after_s > 0:

@@ -31,6 +31,11 @@ CREATE TABLE IF NOT EXISTS observation (
     type TEXT NOT NULL, value TEXT NOT NULL, value_text TEXT NOT NULL, unit TEXT NOT NULL, flags TEXT NOT NULL,
     status TEXT NOT NULL, run TEXT NOT NULL, time TEXT NOT NULL, notes TEXT NOT NULL, PRIMARY KEY (delivery, position)
 ) STRICT;
+CREATE TABLE IF NOT EXISTS forgotten (delivery INTEGER PRIMARY KEY REFERENCES delivery) STRICT;
+"""
+OF_ANALYSER = """
+SELECT CAST(sequence AS INTEGER) AS number, msh10, digest, route FROM delivery
+WHERE filed = 1 AND gateway = ?1 AND analyser = ?3 AND msh10 >= ?2 || '-' AND msh10 < ?2 || '.'
 """
 WIRE = """
 SELECT d.id AS delivery, d.at, d.topic, d.gateway, d.analyser, d.route, d.msh10, d.digest, d.sequence, d.replay, d.dup,
@@ -99,7 +104,7 @@ class CentralLedger:
         with self._lock:
             row = self._db.execute(
                 "SELECT digest, (SELECT max(filed) FROM delivery WHERE gateway = ?1 AND msh10 = ?2) FROM delivery "
-                "WHERE gateway = ?1 AND msh10 = ?2 ORDER BY id LIMIT 1",
+                "WHERE gateway = ?1 AND msh10 = ?2 AND id NOT IN (SELECT delivery FROM forgotten) ORDER BY id LIMIT 1",
                 (gateway, msh10),
             ).fetchone()
         return None if row is None else (row[0], bool(row[1]))
@@ -142,6 +147,43 @@ class CentralLedger:
             rows = self._db.execute(sql).fetchall()
         for row in rows:
             yield _filing(row)
+
+    def forget(self, count: int) -> list[str]:
+        """Be as if restored from a backup: the newest ``count`` filings are gone. Their ids, oldest first.
+
+        That they came is still known to ``filings``, which is what the wire brought.
+        """
+        with self.transaction():
+            rows = self._db.execute(
+                "SELECT id, msh10 FROM delivery WHERE filed = 1 ORDER BY id DESC LIMIT ?", (count,)
+            ).fetchall()
+            for number, msh10 in rows:
+                self._db.execute("UPDATE delivery SET filed = 0 WHERE id = ?", (number,))
+                self._db.execute("INSERT INTO forgotten SELECT id FROM delivery WHERE msh10 = ?", (msh10,))
+        return [msh10 for _, msh10 in reversed(rows)]
+
+    def heads(self, gateway: str) -> list[tuple[str, str, int]]:
+        """(store, analyser, highest sequence number filed) of a gateway."""
+        sql = (
+            "SELECT substr(msh10, 1, 8) AS store, analyser, max(CAST(sequence AS INTEGER)) FROM delivery"
+            " WHERE filed = 1 AND gateway = ? GROUP BY store, analyser"
+        )
+        with self._lock:
+            return [tuple(row) for row in self._db.execute(sql, (gateway,))]
+
+    def numbers(self, gateway: str, store: str, analyser: str) -> set[int]:
+        """The sequence numbers of what is filed."""
+        with self._lock:
+            return {row["number"] for row in self._db.execute(OF_ANALYSER, (gateway, store, analyser))}
+
+    def lines(
+        self, gateway: str, store: str, analyser: str, route: str, first: int, last: int
+    ) -> list[tuple[int, str, str]]:
+        """(sequence, MSH-10, digest) of what is filed of one route."""
+        sql = OF_ANALYSER + " AND route = ?4 AND number BETWEEN ?5 AND ?6 ORDER BY number"
+        with self._lock:
+            rows = self._db.execute(sql, (gateway, store, analyser, route, first, last)).fetchall()
+        return [(row["number"], row["msh10"], row["digest"]) for row in rows]
 
     def payload(self, msh10: str) -> bytes | None:
         with self._lock:

@@ -26,6 +26,7 @@ from simulators.errors import AddressError, LineError
 
 PATIENCE_S = 10.0
 SESSION_S = 7 * 86_400
+REQUEST_S = 7 * 86_400
 CONTENT_TYPE = "application/hl7-v2; charset=utf-8"
 
 
@@ -171,6 +172,15 @@ class Link:
             properties.CorrelationData = correlation
         if digest:
             properties.UserProperty = [("digest", digest)]
+        return (
+            self.alive
+            and self._client.publish(topic, payload, 1, False, properties).rc == MQTTErrorCode.MQTT_ERR_SUCCESS
+        )
+
+    def ask(self, topic: str, payload: bytes) -> bool:
+        """Send one request; False when the line is down (the next manifest brings it up again)."""
+        properties = _json(PacketTypes.PUBLISH)
+        properties.MessageExpiryInterval = REQUEST_S
         return (
             self.alive
             and self._client.publish(topic, payload, 1, False, properties).rc == MQTTErrorCode.MQTT_ERR_SUCCESS

@@ -137,6 +137,7 @@ def replay_command(file: Path, to: str, wait_ack: bool, patience: float, as_json
 @click.option("--ledger", type=click.Path(dir_okay=False, path_type=Path), help="Keep what was received here.")
 @click.option("--answer", type=click.Choice(["AA", "AE", "AR", "CA", "none"]), default="AA", show_default=True)
 @click.option("--validate", type=click.Choice(["all", "sample", "none"]), default="sample", show_default=True)
+@click.option("--reconcile", is_flag=True, help="Compare manifests with the ledger, and ask for what is missing.")
 @click.option("--ca-file", type=click.Path(exists=True, dir_okay=False))
 @click.option("--cert-file", type=click.Path(exists=True, dir_okay=False))
 @click.option("--key-file", type=click.Path(exists=True, dir_okay=False))
@@ -202,6 +203,22 @@ def fleet_command(url: str, stay: bool, patience: float, **options: Any) -> None
         _fail(error)
     click.echo(json.dumps({**asdict(report), "whole": report.whole}))
     sys.exit(0 if report.whole else EXIT_FAILED)
+
+
+@main.command("forget")
+@click.option("--ledger", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--count", type=AT_LEAST_ONE, required=True, help="How many of the newest filings.")
+def forget_command(ledger: Path, count: int) -> None:
+    """Make a management system as if it was restored from a backup, also while it runs."""
+    from simulators.central_ledger import CentralLedger
+
+    try:
+        book = CentralLedger(ledger)
+        gone = book.forget(count)
+    except SimulatorError as error:
+        _fail(error)
+    book.close()
+    click.echo(f"{len(gone)} filings forgotten.")
 
 
 @main.command("filed")

@@ -9,11 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import paho.mqtt.client as paho
 import pytest
 from end_to_end.contract import Contract, Publication
-from end_to_end.lab import GATEWAY, SITE, Bench, running_agent, running_broker, until
+from end_to_end.lab import GATEWAY, PREFIX, SITE, Bench, running_agent, running_broker, until
 from end_to_end.plain_sender import send as send_bytes
 from end_to_end.witness import Witness, witness
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 from support_broker import HOST
 
 from edge_agent.contract.document import document
@@ -61,10 +65,11 @@ def test_a_full_run_and_the_document_differ_in_nothing(tmp_path: Path) -> None:
         running_broker(tmp_path / "broker") as broker,
         witness(HOST, broker.port) as seen,
         running_agent(folder, broker.url, [*benches, gone], mqtt) as agent,
-        Central(CentralOptions(broker.url, validate="none")) as central,
+        Central(CentralOptions(broker.url, validate="none", reconcile=True)) as central,
     ):
         until(lambda: seen.saw(f"{GATEWAY}/state", b'"ready"'), what="ready")
         results_of_every_kind(agent, benches, central, seen)
+        what_was_lost_and_found(broker.port, central, seen)
         trouble_and_its_end(agent, benches, central, seen)
         assert agent.stop() == 0
         until(lambda: seen.saw(f"{GATEWAY}/state", b'"offline"'), what="offline")
@@ -108,6 +113,25 @@ def results_of_every_kind(agent: Any, benches: list[Bench], central: Central, se
     [first] = [f.msh10 for f in central.ledger.filings() if f.route == "validation"][:1]
     assert agent.command("retry", first, "--again", "--note", "wanted again").returncode == 0
     until(lambda: replayed(seen, "operator"), what="a person's retry brings it once more")
+
+
+def what_was_lost_and_found(port: int, central: Central, seen: Witness) -> None:
+    """The management system says that it has more than the gateway, loses something, and gets it back."""
+    [head] = [h for h in central.ledger.heads(PREFIX) if h[1] == "gen1"]
+    more = {"store": head[0], "analyser": head[1], "last_filed": head[2] + 1, "gaps": []}
+    client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
+    client.connect(HOST, port)
+    client.loop_start()
+    said = Properties(PacketTypes.PUBLISH)
+    said.ContentType, said.PayloadFormatIndicator, said.MessageExpiryInterval = "application/json", 1, 60
+    client.publish(f"{PREFIX}/down/reconcile", json.dumps(more), 1, properties=said).wait_for_publish(10)
+    client.disconnect()
+    client.loop_stop()
+    until(lambda: seen.saw("alarm/results-missing-after-restore.gen1", b"last_filed"), what="heard")
+    filed = central.ledger.totals()["filed_messages"]
+    central.ledger.forget(2)
+    central.enquire(PREFIX)
+    until(lambda: central.ledger.totals()["filed_messages"] == filed, what="filed again")
 
 
 def trouble_and_its_end(agent: Any, benches: list[Bench], central: Central, seen: Witness) -> None:
@@ -218,7 +242,7 @@ def test_the_documents_own_examples_are_in_the_document() -> None:
         (replace(on("state"), payload=on("state").payload.replace(b"ready", b"fine")), "'fine' is not one of"),
         (replace(on("state"), correlation=b"1"), "correlationData is undeclared"),
         (replace(on("state"), topic="ivd/v1/x1/x1/status"), "no channel has this topic"),
-        (replace(on("state"), topic="ivd/v1/x1/x1/up/manifest"), "channel manifest is marked not yet"),
+        (replace(on("state"), topic="ivd/v1/x1/x1/up/event"), "channel event is marked not yet"),
     ],
 )
 def test_a_publication_the_document_does_not_describe_is_seen(spoiled: Publication, fault: str) -> None:
@@ -242,7 +266,7 @@ def test_what_nobody_publishes_is_seen() -> None:
     assert "never seen: message state: $.mood" in unseen
     assert "never seen: message result: property repeat-of" in unseen
     assert "never seen: message result: property replaces" not in unseen
-    assert not [fact for fact in unseen if "manifest" in fact]
+    assert not [fact for fact in unseen if "event" in fact]
     assert "never seen: channel result" not in unseen
 
 
