@@ -7,14 +7,19 @@ import asyncio
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from end_to_end.lab import ROOT, AgentProcess
 
 from edge_agent.cli.main import main
 from edge_agent.intake import Intake
+from edge_agent.publisher import outbox
+from edge_agent.states import MessageState
 from edge_agent.store.conversion import Conversion
+from edge_agent.store.delivery import change_state
 from edge_agent.store.receipt import Committed, Stored
 from edge_agent.store.rows import Chunk
+from edge_agent.store.store import Store
 
 LAG_S = 0.05
 
@@ -41,9 +46,23 @@ def forget_identities() -> None:
     Conversion.lookup = lambda self, analyser, keys: {}  # type: ignore[method-assign,assignment]
 
 
+def file_unanswered() -> None:
+    """A message counts as filed once it is taken up to be published (invariant 5)."""
+    ready = outbox._ready
+
+    def filed(store: Store, *more: Any) -> outbox.Ready:
+        found = ready(store, *more)
+        for row in found.rows:
+            change_state(store.database, row.id, MessageState.FILED)
+        return found
+
+    outbox._ready = filed
+
+
 DEFECTS: Mapping[str, Callable[[], None]] = {
     "acknowledge-early": acknowledge_early,
     "forget-identities": forget_identities,
+    "file-unanswered": file_unanswered,
 }
 
 

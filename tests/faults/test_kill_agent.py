@@ -4,10 +4,10 @@ import time
 from pathlib import Path
 
 import pytest
-from end_to_end.lab import AgentProcess, Bench, running_agent, running_broker, started
-from faults.defective import DefectiveAgent
+from end_to_end.lab import Bench, running_broker
 from faults.outcomes_file import RANDOM, Outcomes
 from faults.scale import chance, many, seed
+from faults.standby import NONE, StandbyAgent, standing_by
 from faults.traffic import Traffic, count
 
 from simulators.central import Central, CentralOptions
@@ -27,36 +27,32 @@ def benches() -> list[Bench]:
 def test_nothing_acknowledged_is_lost_or_doubled_when_the_agent_is_killed(
     tmp_path: Path, benches: list[Bench], outcomes: Outcomes
 ) -> None:
-    kills = many(sample=6, full=200)
-    with (
-        running_broker(tmp_path / "broker") as broker,
-        running_agent(tmp_path / "agent", broker.url, benches, mqtt=QUICK) as agent,
-    ):
-        verdict = killed(agent, benches, broker.url, kills)
+    kills = many(sample=10, full=200)
+    verdict = killed(tmp_path, benches, kills)
     outcomes.verdict(KILLED, RANDOM, kills, verdict)
 
 
 def test_the_same_count_finds_what_an_early_acknowledgement_loses(
     tmp_path: Path, benches: list[Bench], outcomes: Outcomes
 ) -> None:
-    with running_broker(tmp_path / "broker") as broker:
-        (tmp_path / "agent").mkdir()
-        agent = DefectiveAgent(tmp_path / "agent", broker.url, benches, mqtt=QUICK)
-        agent.switch_off("acknowledge-early")
-        with started(agent):
-            verdict = killed(agent, benches, broker.url, 3)
+    verdict = killed(tmp_path, benches, 3, "acknowledge-early")
     lost = len(verdict.of("lost"))
     assert lost > 0, verdict.table()
     outcomes.control(KILLED, "ACK before COMMIT", f"{lost} of {verdict.acknowledged} lost")
 
 
-def killed(agent: AgentProcess, benches: list[Bench], broker_url: str, kills: int) -> Verdict:
+def killed(folder: Path, benches: list[Bench], kills: int, defect: str = NONE) -> Verdict:
     moments = chance(KILLED)
-    with Central(CentralOptions(broker_url, validate="none")) as central, Traffic(benches, seed()) as traffic:
-        assert central.wait_until(lambda totals: totals["filed_results"] > 0, 60), "the first results are filed"
-        for _ in range(kills):
-            time.sleep(moments.uniform(0.01, 1.5))
-            agent.kill()
-            agent.start()
-        traffic.stop()
-        return count(traffic, agent, central)
+    (folder / "agent").mkdir()
+    with running_broker(folder / "broker") as broker:
+        agent = StandbyAgent(folder / "agent", broker.url, benches, QUICK)
+        agent.defect = defect
+        central = Central(CentralOptions(broker.url, validate="none"))
+        with standing_by(agent), central, Traffic(benches, seed()) as traffic:
+            assert central.wait_until(lambda totals: totals["filed_results"] > 0, 60), "the first results are filed"
+            for _ in range(kills):
+                time.sleep(moments.uniform(0.01, 1.5))
+                agent.kill()
+                agent.start()
+            traffic.stop()
+            return count(traffic, agent, central)

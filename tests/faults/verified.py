@@ -1,0 +1,29 @@
+"""Whether the files an agent left behind are whole, looked at in a copy so that they stay as they were left."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from edge_agent.clock import SystemClock
+from edge_agent.store.directory import LOCK, RESERVE
+from edge_agent.store.store import Store
+
+
+@contextmanager
+def opened(data_dir: Path) -> Iterator[Store]:
+    """``data_dir`` as the agent would open it: quick check, log, identity; and its audit chain holds."""
+    store = Store.open(data_dir, SystemClock(), reserve_mb=0, low_water_mb=0)
+    try:
+        assert store.audit_verify() is None, "the audit chain does not verify"
+        yield store
+    finally:
+        store.close()
+
+
+def verify(data_dir: Path, scratch: Path) -> None:
+    """Of an agent that does not run."""
+    shutil.rmtree(scratch, ignore_errors=True)
+    shutil.copytree(data_dir, scratch, ignore=shutil.ignore_patterns(RESERVE, LOCK, "*.sock"))
+    with opened(scratch) as store:
+        assert store.former is None, "the store took itself for another one"
