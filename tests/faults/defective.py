@@ -15,6 +15,7 @@ from edge_agent.cli.main import main
 from edge_agent.intake import Intake
 from edge_agent.publisher import outbox
 from edge_agent.states import MessageState
+from edge_agent.store import connection
 from edge_agent.store.conversion import Conversion
 from edge_agent.store.delivery import change_state
 from edge_agent.store.receipt import Committed, Stored
@@ -59,10 +60,20 @@ def file_unanswered() -> None:
     outbox._ready = filed
 
 
+def synchronise_less() -> None:
+    """A COMMIT returns before the log is on the disk (invariant 1)."""
+    connection._PRAGMAS = tuple(
+        ("synchronous", "NORMAL", "1") if name == "synchronous" else (name, value, wanted)
+        for name, value, wanted in connection._PRAGMAS
+    )
+    connection.Database._chosen = lambda self, name, value: value  # type: ignore[method-assign]
+
+
 DEFECTS: Mapping[str, Callable[[], None]] = {
     "acknowledge-early": acknowledge_early,
     "forget-identities": forget_identities,
     "file-unanswered": file_unanswered,
+    "synchronise-less": synchronise_less,
 }
 
 
