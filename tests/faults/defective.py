@@ -14,10 +14,12 @@ from end_to_end.lab import ROOT, AgentProcess
 from edge_agent.cli.main import main
 from edge_agent.intake import Intake
 from edge_agent.publisher import outbox
+from edge_agent.session import Session
 from edge_agent.states import MessageState
 from edge_agent.store import connection
 from edge_agent.store.conversion import Conversion
 from edge_agent.store.delivery import change_state
+from edge_agent.store.errors import StoreError
 from edge_agent.store.receipt import Committed, Stored
 from edge_agent.store.rows import Chunk
 from edge_agent.store.store import Store
@@ -60,6 +62,20 @@ def file_unanswered() -> None:
     outbox._ready = filed
 
 
+def overlook_errors() -> None:
+    """A frame that could not be stored is acknowledged all the same (invariant 1)."""
+    keep = Intake.keep
+
+    async def kept(self: Intake, chunk: Chunk, end: str | None) -> Stored:
+        try:
+            return await keep(self, chunk, end)
+        except StoreError:
+            return Stored(Committed(0), 0, 1)
+
+    Intake.keep = kept  # type: ignore[method-assign]
+    Session._ready = lambda self: True  # type: ignore[method-assign]
+
+
 def synchronise_less() -> None:
     """A COMMIT returns before the log is on the disk (invariant 1)."""
     connection._PRAGMAS = tuple(
@@ -73,6 +89,7 @@ DEFECTS: Mapping[str, Callable[[], None]] = {
     "acknowledge-early": acknowledge_early,
     "forget-identities": forget_identities,
     "file-unanswered": file_unanswered,
+    "overlook-errors": overlook_errors,
     "synchronise-less": synchronise_less,
 }
 

@@ -10,7 +10,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Self
 
-from end_to_end.lab import Bench, running_broker, until
+from end_to_end.lab import PREFIX, Bench, running_broker, until
+from end_to_end.onlooker import Onlooker, onlooker
 from faults.scale import seed
 from faults.standby import NONE, StandbyAgent, standing_by
 from faults.switch import TcpSwitch
@@ -76,13 +77,20 @@ class Portions:
 class Scene:
     """``switch``: in the agent's connection to the broker."""
 
-    def __init__(self, agent: StandbyAgent, analyser: Portions, central: Central, switch: TcpSwitch) -> None:
+    def __init__(
+        self, agent: StandbyAgent, analyser: Portions, central: Central, switch: TcpSwitch, seen: Onlooker
+    ) -> None:
         self.agent, self.analyser, self.central, self.switch = agent, analyser, central, switch
+        self._seen = seen
 
     def all_filed(self) -> bool:
         """Seen from outside, so that the agent's calls are its own."""
         complete = sum(row.complete for row in self.analyser.rows)
         return self.analyser.done and self.central.ledger.totals()["filed_results"] >= complete
+
+    def alarmed(self, code: str) -> bool:
+        """As a monitor at the broker sees it; the agent answers no question while its store does not work."""
+        return code in self._seen.alarms()
 
     def drained(self) -> None:
         """Everything the store has is filed, in it and at the management system."""
@@ -122,6 +130,7 @@ def scene(
         central = stack.enter_context(Central(CentralOptions(broker.url, validate="none")))
         plan = Plan(bench.profile, count=10**9, seed=seed(), analyser=bench.id, samples=samples)
         analyser = stack.enter_context(Portions(plan, to or bench.url, timers or Timers(busy_s=0.2)))
-        made = Scene(agent, analyser, central, switch)
+        seen = stack.enter_context(onlooker("127.0.0.1", broker.port, PREFIX, "alarm/#"))
+        made = Scene(agent, analyser, central, switch, seen)
         made.round(2)
         yield made

@@ -3,7 +3,8 @@
     python standby.py DEFECT CONFIG     # loads everything, then forks an agent for each byte on its standard input
 
 What is forked is the program as imported, before it touched anything; configuration, store and ports are read and
-opened by the new process, as in ``python -m edge_agent``. DEFECT is ``none`` or one of those in defective.py.
+opened by the new process, as in ``python -m edge_agent``. DEFECT is ``none``, ``hurried``, or one of those in
+defective.py.
 """
 
 import os
@@ -16,9 +17,11 @@ from contextlib import contextmanager
 
 from end_to_end.lab import ROOT, AgentProcess, started
 from faults.defective import DEFECTS
+from faults.hurried import hurry
 
 GO = b"."
 NONE = "none"
+PRELUDES = {**DEFECTS, NONE: lambda: None, "hurried": hurry}
 
 
 class Forked:
@@ -118,6 +121,5 @@ if __name__ == "__main__":
     from edge_agent.cli.main import main
 
     defect, config = sys.argv[1:]
-    if defect != NONE:
-        DEFECTS[defect]()
+    PRELUDES[defect]()
     _serve(config)
