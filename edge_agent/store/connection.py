@@ -27,6 +27,7 @@ from edge_agent.store.receipt import Committed, Promise, Stored
 from edge_agent.store.times import to_us
 
 APPLICATION_ID = 0x49564445  # "IVDE"
+LOG_EVERY = 1000  # commits between two looks at whether the log still gets into the database
 
 # In this order: auto_vacuum only counts before the first table, locking_mode before WAL keeps the index in our memory
 # (no -shm, no second process), synchronous after the journal mode it is meant for.
@@ -232,7 +233,19 @@ class Database:
         self._committed = Committed(number)
         if self.on_commit is not None:
             self.on_commit(number, at)
+        if number % LOG_EVERY == 0:
+            self._look_at_log()
         return self._committed
+
+    def _look_at_log(self) -> None:
+        """What was committed is safe, but nothing more is taken when the log cannot be put into the database.
+
+        SQLite keeps to itself that the checkpoint after a COMMIT failed; the log would grow until the disk is full.
+        """
+        try:
+            self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        except sqlite3.Error as error:
+            self.broken = _why(error)
 
     def rollback(self) -> None:
         if self.connection.in_transaction:

@@ -3,8 +3,7 @@
     python standby.py DEFECT CONFIG     # loads everything, then forks an agent for each byte on its standard input
 
 What is forked is the program as imported, before it touched anything; configuration, store and ports are read and
-opened by the new process, as in ``python -m edge_agent``. DEFECT is ``none``, ``hurried``, or one of those in
-defective.py.
+opened by the new process, as in ``python -m edge_agent``. DEFECT is one of PRELUDES.
 """
 
 import os
@@ -17,11 +16,11 @@ from contextlib import contextmanager
 
 from end_to_end.lab import ROOT, AgentProcess, started
 from faults.defective import DEFECTS
-from faults.hurried import hurry
+from faults.hurried import hurry, leave_the_log
 
 GO = b"."
 NONE = "none"
-PRELUDES = {**DEFECTS, NONE: lambda: None, "hurried": hurry}
+PRELUDES = {**DEFECTS, NONE: lambda: None, "hurried": hurry, "leave-the-log": leave_the_log}
 
 
 class Forked:

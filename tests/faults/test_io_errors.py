@@ -21,6 +21,7 @@ pytestmark = [pytest.mark.broker, pytest.mark.slow]
 
 ONCE = "a system call of the store fails once"
 EVER = "a system call of the store fails from then on"
+CHECKPOINT = "the database cannot be synced, its log can"
 FAILING = ("pwrite64", "fdatasync", "fsync", "openat", "ftruncate", "rename")
 ERRORS = {"openat": ("EMFILE", "ENOMEM", "EIO", "ENOSPC"), "rename": ("EIO", "ENOSPC"), "ftruncate": ("EIO",)}
 USUAL = ("EIO", "ENOSPC")
@@ -74,6 +75,36 @@ def test_calls_that_fail_from_then_on_cost_no_result(tmp_path: Path, outcomes: O
         verdict = s.verdict()
     assert len(came) >= len(chosen) // 2, f"{len(came)} of {len(chosen)} faults came"
     outcomes.verdict(EVER, ENUMERATED, len(came), verdict, points=len(found))
+
+
+def test_a_database_that_cannot_be_synced_is_said_although_its_log_can(tmp_path: Path, outcomes: Outcomes) -> None:
+    need("strace")
+    with laboratory(tmp_path) as s:
+        assert said_of_the_database(s)
+        s.analyser.finish()
+        s.drained()
+        until(lambda: not s.alarmed("storage"), 60, "the alarm goes")
+        outcomes.verdict(CHECKPOINT, ENUMERATED, 1, s.verdict())
+
+
+def test_sqlite_alone_says_nothing_of_it(tmp_path: Path, outcomes: Outcomes) -> None:
+    need("strace")
+    with laboratory(tmp_path, "leave-the-log") as s:
+        assert not said_of_the_database(s)
+    outcomes.control(CHECKPOINT, "the log not looked at", "nothing said in 3 messages")
+
+
+def said_of_the_database(s: Scene) -> bool:
+    """Whether the alarm comes within three messages while no sync of the database itself succeeds."""
+    assert s.agent.process is not None
+    fails = Fault("fdatasync", "error=EIO", ever=True)
+    with traced(s.agent.process.pid, fails, files=[s.agent.data_dir / "agent.db"]):
+        for _ in range(3):
+            s.analyser.begin(1)
+            until(lambda: s.alarmed("storage") or s.all_filed(), 60, "the alarm, or the message is filed")
+            if s.alarmed("storage"):
+                return True
+    return False
 
 
 def test_the_same_count_finds_what_an_agent_loses_that_overlooks_the_error(tmp_path: Path, outcomes: Outcomes) -> None:

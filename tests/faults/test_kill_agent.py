@@ -24,10 +24,11 @@ def benches() -> list[Bench]:
     return [Bench("gen1", "lis02_generic"), Bench("xn1", "sysmex_xn"), Bench("yu1", "horiba_yumizen")]
 
 
+@pytest.mark.timeout(3600)
 def test_nothing_acknowledged_is_lost_or_doubled_when_the_agent_is_killed(
     tmp_path: Path, benches: list[Bench], outcomes: Outcomes
 ) -> None:
-    kills = many(sample=10, full=200)
+    kills = many(sample=6, full=200)
     verdict = killed(tmp_path, benches, kills)
     outcomes.verdict(KILLED, RANDOM, kills, verdict)
 

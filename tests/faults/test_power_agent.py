@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from end_to_end.lab import Bench, running_broker
+from end_to_end.lab import Bench, running_broker, until
 from faults.ability import need
 from faults.crash_disk import CrashDisk, crash_disk
 from faults.outcomes_file import RANDOM, Outcomes
@@ -60,6 +60,7 @@ def cut(folder: Path, cuts: int, defect: str = NONE) -> Verdict:
             for number in range(cuts):
                 if number % 2 == 0:
                     switch.off()
+                    until(lambda: agent.ask("status")["messages"].get("queued", 0) > 1, what="results wait")
                 time.sleep(moments.uniform(0.1, 1.0))
                 _power_cut(disk, agent)
                 switch.on()

@@ -137,7 +137,7 @@ def test_the_same_count_finds_what_a_store_without_the_protection_loses(
     protection, preloaded = MISSING[what]
     more = {"LD_PRELOAD": str(library(preloaded))} if preloaded else {}
     found = Findings()
-    cut_again_and_again(disk, found, what.replace(" ", "-"), 3, protection, more)
+    cut_again_and_again(disk, found, what.replace(" ", "-"), 12, protection, more, patient=False)
     outcomes.control(CUT, what, f"{found.lost} of {found.acknowledged} lost in {found.images} images")
     assert found.lost > 0, found
 
@@ -149,8 +149,13 @@ def cut_again_and_again(
     images: int,
     protection: str = "full",
     more: Mapping[str, str] | None = None,
+    *,
+    patient: bool = True,
 ) -> None:
-    """The acknowledgements of a store at work, held against copies of its disk at random moments."""
+    """The acknowledgements of a store at work, held against copies of its disk at random moments.
+
+    ``patient``: also when something is lost.
+    """
     moments = chance(f"{CUT} {name}")
     folder = disk.point / name
     with BusyStore(folder, found.images, protection, more or {}) as busy:
@@ -161,6 +166,8 @@ def cut_again_and_again(
             image = disk.cut()
             look_at(disk, image, folder.name, busy.seed, told, found)
             image.unlink()
+            if found.lost and not patient:
+                break
     shutil.rmtree(folder)
 
 

@@ -8,6 +8,7 @@ import pytest
 from store_faults import Faults, intercept
 from store_helpers import frame, queued, source
 
+from edge_agent.store import connection
 from edge_agent.store import thread as thread_module
 from edge_agent.store.errors import StorageFailedError, StoreLockedError, UnknownRowError
 from edge_agent.store.thread import StoreThread
@@ -168,6 +169,17 @@ def test_while_storage_does_not_work_every_job_is_refused_at_once_and_a_sentence
         stores.later(lambda s: s.prove()).result(WAIT)
     faults.left = 0
     assert _until_it_works(stores) is None  # without anybody asking
+
+
+def test_a_log_that_does_not_get_into_the_database_is_found_although_commits_succeed(stores, faults, monkeypatch):
+    monkeypatch.setattr(connection, "LOG_EVERY", 1)
+    faults.arm("PRAGMA wal_checkpoint(PASSIVE)")
+
+    number = stores.urgent(lambda s: s.open_transmission(source())).result(WAIT)
+
+    assert number == 1  # it was committed, and may be acknowledged
+    assert _until_it_works(stores) is None
+    assert stores.recoveries == 1
 
 
 def test_a_database_that_is_taken_away_is_never_replaced_by_an_empty_one(stores, faults, data_dir):
