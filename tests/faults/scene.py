@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Self
+from unittest.mock import patch
 
 from end_to_end.lab import PREFIX, Bench, running_broker, until
 from end_to_end.onlooker import Onlooker, onlooker
@@ -120,6 +121,7 @@ def scene(
 ) -> Iterator[Scene]:
     """``to``: where the analyser sends, if not to the bench's port. ``data``: the agent's folder."""
     with ExitStack() as stack:
+        stack.enter_context(patch("simulators.analyser.BACKOFF", (0.03,)))  # it comes back at once
         broker = stack.enter_context(running_broker(folder / "broker"))
         place = data or folder / "agent"
         place.mkdir(exist_ok=True)

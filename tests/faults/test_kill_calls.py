@@ -99,7 +99,7 @@ def test_nothing_acknowledged_is_lost_or_doubled_whichever_call_the_agent_dies_a
     with WAYS[name](tmp_path) as way:
         found = counted(way, tmp_path / "calls")
         chosen = share(found)
-        died = [place for place in chosen if killed(way, place, tmp_path / "left")]
+        died = [place for place in chosen if killed(way, place)]
         verdict = way.scene.verdict()
     missed = len(chosen) - len(died)
     assert missed <= len(chosen) // 4 + 2, f"{missed} of {len(chosen)} calls did not come"
@@ -115,7 +115,7 @@ def test_the_same_count_finds_what_an_agent_without_the_protection_loses(
     defect, switched_off, thread, call, first = CONTROLS[name]
     with WAYS[name](tmp_path, defect) as way:
         for number in range(first, first + 20):
-            killed(way, Place(thread, call, number), tmp_path / "left")
+            killed(way, Place(thread, call, number))
             verdict = way.scene.verdict()
             if lost := len(verdict.of("lost")):
                 break
@@ -137,7 +137,7 @@ def counted(way: Way, log: Path) -> list[Place]:
     return places(log, alive)
 
 
-def killed(way: Way, place: Place, scratch: Path) -> bool:
+def killed(way: Way, place: Place) -> bool:
     """One run; whether the agent came to that call and died there. All is filed afterwards."""
     agent = way.scene.agent
     way.prepare()
@@ -151,7 +151,7 @@ def killed(way: Way, place: Place, scratch: Path) -> bool:
     died = process.poll() is not None
     if died:
         agent.ended()
-        verify(agent.data_dir, scratch)
+        verify(agent.data_dir)
         way.died()
         agent.start()
         way.back()
