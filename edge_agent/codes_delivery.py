@@ -81,7 +81,7 @@ DELIVERY = (
         "session-taken",
         E,
         "Another client connected to the broker with this gateway's id.",
-        "Give every gateway its own id.",
+        "Give every gateway its own id, then `edge-agent reload`.",
     ),
     Code("certificate-soon", W, "The certificate {file} {what}.", "Renew it: see docs/certificates.md."),
     Code("certificate", E, "The certificate {file} {what}.", "Renew it now: see docs/certificates.md."),

@@ -89,6 +89,8 @@ class Running:
         await self._watch.look()
         if changes.connection:
             await self._publisher.use(new.configuration.options)
+        else:
+            self._publisher.resume()  # what kept it from the broker may have been put right elsewhere
         return changes
 
 

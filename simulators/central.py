@@ -280,6 +280,7 @@ class Central:
             acknowledgement(ruling.message, reply.code, control_id, own_id, reply.error),
             ruling.correlation if reply.correlation is None else reply.correlation,
             delivery.digest if reply.digest is None else reply.digest,
+            retain=reply.retain,
         )
 
 

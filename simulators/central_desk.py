@@ -45,10 +45,12 @@ class Reply:
     digest: str | None = None
     correlation: bytes | None = None
     topic: str | None = None
+    retain: bool = False
 
     @property
     def honest(self) -> bool:
-        return self.control_id is None and self.digest is None and self.correlation is None and self.topic is None
+        right = (self.control_id, self.digest, self.correlation, self.topic) == (None, None, None, None)
+        return right and not self.retain
 
 
 Answer = str | Reply | Sequence[Reply] | None

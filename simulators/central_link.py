@@ -163,7 +163,7 @@ class Link:
         if self.alive:
             self._client.ack(item.mid, item.qos)
 
-    def publish(self, topic: str, payload: bytes, correlation: bytes, digest: str) -> bool:
+    def publish(self, topic: str, payload: bytes, correlation: bytes, digest: str, *, retain: bool = False) -> bool:
         """Send one acknowledgement; False when the line is down (the sender will ask again)."""
         properties = _properties(PacketTypes.PUBLISH)
         properties.ContentType = CONTENT_TYPE
@@ -174,7 +174,7 @@ class Link:
             properties.UserProperty = [("digest", digest)]
         return (
             self.alive
-            and self._client.publish(topic, payload, 1, False, properties).rc == MQTTErrorCode.MQTT_ERR_SUCCESS
+            and self._client.publish(topic, payload, 1, retain, properties).rc == MQTTErrorCode.MQTT_ERR_SUCCESS
         )
 
     def ask(self, topic: str, payload: bytes) -> bool:

@@ -165,6 +165,16 @@ class Broker:
         self.stop()
         self.start()
 
+    def forget(self) -> None:
+        """Everything it kept, while it does not run: sessions, what waits in them, retained messages."""
+        (self.folder / "mosquitto.db").unlink(missing_ok=True)
+
+    def setting(self, name: str, value: str) -> None:
+        """A line of its configuration, from the next start or reload on; "" leaves it out."""
+        lines = self._config.read_text(encoding="utf-8").splitlines()
+        lines = [line for line in lines if line.split(" ")[0] != name] + ([f"{name} {value}"] if value else [])
+        self._config.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
     def set_acl(self, acl: str) -> None:
         self._acl.write_text(acl, encoding="utf-8")
         self._acl.chmod(0o644)

@@ -308,7 +308,7 @@ def outbox_row(message_id: str) -> OutboxRow:
         graphics=False,
         created=datetime(2024, 3, 1, 3, 12, 0, 5000, tzinfo=UTC),
         queued=datetime(2024, 3, 1, 3, 12, 1, tzinfo=UTC),
-        attempts=0,
+        attempts=1,
         replay="",
         repeat_of="",
         replaces="",

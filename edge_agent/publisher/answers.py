@@ -1,8 +1,8 @@
 """Reading an acknowledgement: whose it is, what it names, and whether it may close that message.
 
 An acknowledgement closes a message only if the consumer it comes from (by its topic) is the one of the message's
-route, MSA-2 and the correlation data both are our MSH-10, and the digest, if given or required, is that of the bytes we
-sent. Everything else closes nothing and is alarmed. Source: HL7 v2.5.1 §2.9 (MSA), design invariant 6.
+route, MSA-2 and the correlation data both are our MSH-10, the message has gone out, and the digest, if given or
+required, is that of the bytes we sent. Everything else closes nothing and is alarmed. Source: HL7 v2.5.1 §2.9 (MSA), design invariant 6.
 """
 
 from dataclasses import dataclass, field
@@ -66,6 +66,9 @@ def judge(ack: AckMessage, row: OutboxRow | None, options: MqttOptions) -> Outco
     """What ``ack`` means for ``row``, the message its MSA-2 names."""
     if row is None or options.consumers[row.route] != ack.consumer:
         return Outcome(wrong=Wrong.FOREIGN)
+    if not row.attempts:
+        # Ids follow one another, so they can be guessed. Nobody can have filed what never went out.
+        return Outcome(wrong=Wrong.FOREIGN, analyser=row.analyser)
     if ack.correlation is not None and ack.correlation != row.id.encode("ascii"):
         return Outcome(wrong=Wrong.FOREIGN, analyser=row.analyser)
     if ack.correlation is None and options.version == "5":

@@ -3,8 +3,9 @@
 Promises: exactly one ``Ended`` comes for every opened connection, whatever happens to paho's thread; each callback
 puts one item into the loop's queue and does nothing else (``on_publish`` runs inside paho's mutex; an exception would
 kill its thread while ``is_connected`` stays true); never more than ``limit`` QoS 1 messages are handed over without
-their PUBACK; an owed PUBACK goes to the connection the message came on, since it can only be sent through that
-connection's object. Does not reconnect, does not resend: a connection that ended is thrown away and the outbox alone
+their PUBACK; one whose PUBACK does not come in time ends the connection (MQTT 5.0 §4.4 has no other way to send it
+again, and its place would be taken for ever); an owed PUBACK goes to the connection the message came on, since it can
+only be sent through that connection's object. Does not reconnect, does not resend: a connection that ended is thrown away and the outbox alone
 decides what is sent again. No payload is ever logged.
 """
 
@@ -21,6 +22,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from edge_agent.clock import Clock
 from edge_agent.publisher import tls
 from edge_agent.publisher.events import Cause, Connected, Ended, Event, PubackCame, Received, Subscribed
 from edge_agent.publisher.options import Broker, MqttOptions, Version
@@ -40,13 +42,23 @@ Post = Callable[[Event], None]  # thread-safe
 class Connection:
     """``post`` is called from this connection's own thread."""
 
-    def __init__(self, number: int, broker: Broker, options: MqttOptions, will: bytes, will_topic: str, post: Post):
+    def __init__(
+        self,
+        number: int,
+        broker: Broker,
+        options: MqttOptions,
+        will: bytes,
+        will_topic: str,
+        post: Post,
+        clock: Clock,
+    ) -> None:
         self.number = number
         self.broker = broker
         self._options = options
         self._post = post
+        self._clock = clock
         self._v5 = options.version is Version.V5
-        self._pending: set[int] = set()
+        self._pending: dict[int, float] = {}  # when each was handed over, oldest first
         self._limit = options.window
         self._failure = _LastError()
         self._said: tuple[Cause, int | None, str] | None = None
@@ -78,11 +90,23 @@ class Connection:
         if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
             self._limit = 0
             return None
-        self._pending.add(info.mid)
+        self._pending[info.mid] = self._clock.monotonic()
         return info.mid
 
     def answered(self, mid: int) -> None:
-        self._pending.discard(mid)
+        self._pending.pop(mid, None)
+
+    @property
+    def overdue_at(self) -> float | None:
+        """When the PUBACK that has been waited for longest counts as lost, in monotonic seconds; None for none."""
+        patience = max(self._options.ack_timeout_s, self._options.keepalive_s)
+        return next((at + patience for at in self._pending.values()), None)
+
+    def give_up_if_overdue(self) -> None:
+        """``Ended`` follows. No message is to blame: the broker lives, for it answers our pings."""
+        if self.overdue_at is not None and self._clock.monotonic() >= self.overdue_at and self._said is None:
+            self._said = (Cause.NETWORK, None, "the broker did not confirm what it was sent")
+            self._client.disconnect()
 
     def subscribe(self, filters: Sequence[tuple[str, bool]]) -> int | None:
         """Ask for (filter, whether retained messages are wanted) at QoS 1, each; the packet id or None.

@@ -213,11 +213,12 @@ class Delivery:
     # Answers of the management system
 
     async def answer(self, ack: AckMessage) -> None:
+        farewells = self._gate.farewells(ack.consumer)  # what is said while the store is asked is newer than the answer
         outcome = await self._outbox.answer(ack, self._options, jitter(self._rng))
         if outcome.wrong is not None:
             self._troubles.wrong_ack(outcome.wrong, outcome.analyser)
             return
-        self._opened(ack.consumer)
+        self._opened(ack.consumer, farewells)
         if outcome.answer is Answer.RECEIVED:
             return
         self._count(ack.control_id, outcome.answer is Answer.FILED, outcome.state is MessageState.REJECTED)
@@ -240,10 +241,10 @@ class Delivery:
         """Something on an acknowledgement topic that is no acknowledgement of ours."""
         self._troubles.wrong_ack(Wrong.FOREIGN, "")
 
-    def _opened(self, consumer: str) -> None:
+    def _opened(self, consumer: str, farewells: int) -> None:
         was_open = self._gate.is_open(consumer)
-        self._gate.answered(consumer)
-        if not was_open:
+        self._gate.answered(consumer, farewells)
+        if self._gate.is_open(consumer) != was_open:
             self.gate_moved(consumer)
 
     def gate_moved(self, consumer: str) -> None:

@@ -33,6 +33,7 @@ class _Instance:
 class _Consumer:
     instances: dict[str, _Instance] = field(default_factory=dict)
     overruled: bool = False  # an answer came while closed: open until some instance says offline anew
+    farewells: int = 0  # how often an instance that was online said offline
     closed_since: datetime | None = None
     next_probe: float = 0.0
 
@@ -54,10 +55,15 @@ class Gate:
             self._take(known, instance, *_read(payload))
         self._settle(known)
 
-    def answered(self, consumer: str) -> None:
-        """An application acknowledgement came: somebody is there, whatever was said."""
+    def farewells(self, consumer: str) -> int:
+        """To be remembered when an acknowledgement comes, and given to ``answered`` once it is taken."""
+        return self._consumers[consumer].farewells
+
+    def answered(self, consumer: str, farewells: int) -> None:
+        """An application acknowledgement came: somebody is there, whatever was said before it."""
         known = self._consumers[consumer]
-        known.overruled = True
+        if known.farewells == farewells:
+            known.overruled = True
         self._settle(known)
 
     def is_open(self, consumer: str) -> bool:
@@ -87,6 +93,7 @@ class Gate:
             return
         if known.online and not online:
             consumer.overruled = False
+            consumer.farewells += 1
         known.online, known.timestamp = online, timestamp
         if online:
             known.born = timestamp

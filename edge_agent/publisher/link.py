@@ -108,7 +108,7 @@ class Link:
         if self._connection is None or not self.up:
             return 0
         if self._suspicion.one_at_a_time:
-            return 1 - min(1, self._connection.pending)
+            return min(self._connection.room, 1 - min(1, self._connection.pending))
         return self._connection.room
 
     @property
@@ -118,7 +118,8 @@ class Link:
         if not self.up:
             return None
         steady = self._connected_at + STEADY_S if self._short_lived else None
-        return min((t for t in (self.proof.deadline, steady) if t is not None), default=None)
+        times = (self.proof.deadline, steady, self._connection.overdue_at)
+        return min((t for t in times if t is not None), default=None)
 
     def is_current(self, connection: int) -> bool:
         return self._connection is not None and self._connection.number == connection
@@ -133,6 +134,7 @@ class Link:
             return
         if self.up:
             self._grow_steady(self._clock.monotonic() - self._connected_at)
+            self._connection.give_up_if_overdue()
             self._ask()
             self._flush()
 
@@ -311,9 +313,9 @@ class Link:
         self._sessions.append(self._session)
         self._due = None
         self.reason = ""
-        will = self._presence.word("lost", self._session, self._clock.now())
-        broker = self._brokers[self._index]
-        self._connection = Connection(self._number, broker, self._options, will.encode(), self.topics.state, self._post)
+        will = self._presence.word("lost", self._session, self._clock.now()).encode()
+        broker, options, topic = self._brokers[self._index], self._options, self.topics.state
+        self._connection = Connection(self._number, broker, options, will, topic, self._post, self._clock)
         self._connection.open()
 
     def _schedule(self, event: Ended, was_up: bool, lived: float) -> None:

@@ -4,21 +4,27 @@ A count that finds nothing wrong with one of these proves nothing about the real
 """
 
 import asyncio
+import hashlib
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from end_to_end.lab import ROOT, AgentProcess
+from paho.mqtt.properties import Properties
 
 from edge_agent.cli.main import main
 from edge_agent.intake import Intake
 from edge_agent.publisher import outbox
+from edge_agent.publisher.answers import judge
+from edge_agent.publisher.link import Link
 from edge_agent.session import Session
 from edge_agent.states import MessageState
 from edge_agent.store import connection
 from edge_agent.store.conversion import Conversion
-from edge_agent.store.delivery import change_state
+from edge_agent.store.delivery import ACCEPT, REFUSED_FROM, Delivery, change_state
 from edge_agent.store.errors import StoreError
 from edge_agent.store.receipt import Committed, Stored
 from edge_agent.store.rows import Chunk
@@ -85,12 +91,59 @@ def synchronise_less() -> None:
     connection.Database._chosen = lambda self, name, value: value  # type: ignore[method-assign]
 
 
+def file_by_puback() -> None:
+    """The broker's word is taken for the management system's (invariant 6)."""
+    puback = Delivery.puback
+
+    def files(self: Delivery, id: str, reason_code: int, detail: str = "") -> MessageState:
+        state = puback(self, id, reason_code, detail)
+        if reason_code >= REFUSED_FROM:
+            return state
+        return self.acknowledged(id, code=ACCEPT, detail="", consumer="broker", digest_ok=None)
+
+    Delivery.puback = files  # type: ignore[method-assign]
+
+
+def ignore_digest() -> None:
+    """A confirmation of other bytes than were sent closes a message (invariant 6)."""
+    outbox.judge = lambda ack, row, options: judge(replace(ack, digest=None), row, options)
+
+
+def believe_guesses() -> None:
+    """A confirmation of what was never published closes a message (invariant 6)."""
+    outbox.judge = lambda ack, row, options: judge(ack, row and replace(row, attempts=max(1, row.attempts)), options)
+
+
+def rename_retries() -> None:
+    """A message goes out under another MSH-10 each time (invariant 7)."""
+    publish, tries = Link.publish, Counter[bytes]()
+
+    def renamed(self: Link, topic: str, payload: bytes, properties: Properties | None) -> int | None:
+        assert properties is not None
+        id_: bytes = properties.CorrelationData
+        tries[id_] += 1
+        if tries[id_] > 1:
+            other = id_.replace(b"-", b"%d" % (tries[id_] % 10))
+            payload, properties.CorrelationData = payload.replace(id_, other), other
+            digest = hashlib.sha256(payload).hexdigest()
+            pairs = [(name, digest if name == "digest" else value) for name, value in properties.UserProperty]
+            del properties.UserProperty
+            properties.UserProperty = pairs
+        return publish(self, topic, payload, properties)
+
+    Link.publish = renamed  # type: ignore[method-assign]
+
+
 DEFECTS: Mapping[str, Callable[[], None]] = {
     "acknowledge-early": acknowledge_early,
     "forget-identities": forget_identities,
     "file-unanswered": file_unanswered,
     "overlook-errors": overlook_errors,
     "synchronise-less": synchronise_less,
+    "puback-files": file_by_puback,
+    "ignore-digest": ignore_digest,
+    "believe-guesses": believe_guesses,
+    "rename-retries": rename_retries,
 }
 
 

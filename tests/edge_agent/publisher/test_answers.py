@@ -38,6 +38,14 @@ def test_a_wrong_one_decides_nothing(ack: AckMessage, wrong: Wrong) -> None:
     assert not outcome.decides
 
 
+def test_one_for_a_message_that_never_went_out_decides_nothing() -> None:
+    """Ids follow one another: whoever has seen one can name the next, and may leave the digest out."""
+    for guess in (ACK, replace(ACK, digest=None)):
+        outcome = judge(guess, replace(ROW, attempts=0), OPTIONS)
+        assert outcome.wrong is Wrong.FOREIGN
+        assert not outcome.decides
+
+
 def test_one_for_no_message_of_ours_decides_nothing() -> None:
     assert judge(ACK, None, OPTIONS).wrong is Wrong.FOREIGN
 

@@ -82,6 +82,7 @@ def test_a_message_set_aside_gives_its_slot_to_the_next_and_is_not_sent_again(
     agent = make_agent(broker, unfiled=1)
     first = agent.queue()
     until(lambda: agent.state(first) is MessageState.AT_BROKER, "at the broker")
+    until(lambda: central.ids() == [first], "the management system has it, and is silent")
     second = agent.queue()
     central.answer = lambda _m: "AA"
     decide(agent, first, lambda s: s.set_aside(first, who="kim", note="by hand"))

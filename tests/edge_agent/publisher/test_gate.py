@@ -82,12 +82,21 @@ def test_an_empty_payload_is_no_state(gate: Gate) -> None:
 def test_any_answer_opens_it_until_an_instance_says_offline_anew(gate: Gate) -> None:
     gate.heard("ivd", "a", state(True, 100))
     gate.heard("ivd", "a", state(False, 100))
-    gate.answered("ivd")
+    gate.answered("ivd", gate.farewells("ivd"))
     assert gate.is_open("ivd")
     gate.heard("ivd", "a", state(False, 100))  # the same retained state again, at a reconnect
     assert gate.is_open("ivd")
     gate.heard("ivd", "a", state(True, 200))
     gate.heard("ivd", "a", state(False, 200))
+    assert not gate.is_open("ivd")
+
+
+def test_an_answer_that_came_before_the_farewell_does_not_open_it(gate: Gate) -> None:
+    """The answer waits for the store meanwhile: what was said last counts."""
+    gate.heard("ivd", "a", state(True, 100))
+    came = gate.farewells("ivd")
+    gate.heard("ivd", "a", state(False, 100))
+    gate.answered("ivd", came)
     assert not gate.is_open("ivd")
 
 
@@ -99,7 +108,7 @@ def test_while_closed_one_probe_a_minute_is_due(gate: Gate, clock: Steps) -> Non
     gate.probed("ivd")
     assert not gate.probe_due("ivd")
     assert gate.next_probe() == 120
-    gate.answered("ivd")
+    gate.answered("ivd", gate.farewells("ivd"))
     clock.seconds = 120
     assert not gate.probe_due("ivd")
     assert gate.next_probe() is None

@@ -235,3 +235,15 @@ def test_what_comes_for_nobody_is_acknowledged_and_forgotten(stub: StubBroker, m
     stub.send(publish(b"ivd/v1/seoul-01/gw-01/down/ack/ivd", b"no acknowledgement"))
     until(lambda: agent.alarm("foreign-ack"), "an alarm")
     until(lambda: 7 in stub.acknowledged, "its PUBACK, so that it does not come again for ever")
+
+
+def test_pubacks_that_never_come_take_no_place_for_ever(stub: StubBroker, make_agent: MakeAgent) -> None:
+    """The connection lives, and every place in flight is taken: only another connection can send them again."""
+    stub.decide = lambda p: None if p.topic.endswith("/result") and p.connection == 1 else 0
+    stub.start()
+    agent = make_agent(stub, window=2, ack_timeout_s=0.5, keepalive_s=1, retry_max_s=0.1)
+    first, second, third = agent.queue(), agent.queue(), agent.queue()
+    for message in (first, second, third):
+        until(lambda m=message: agent.state(m) is MessageState.AT_BROKER, "taken by the next connection")  # type: ignore[misc]
+    assert stub.connections == 2
+    assert agent.alarm("blocked") is None

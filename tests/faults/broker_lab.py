@@ -1,0 +1,129 @@
+"""A laboratory whose broker, line to the broker and management system are broken while analysers send.
+
+One laboratory serves the scenarios of a file, one after another; each is judged by what was sent and filed in its time.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import paho.mqtt.client as paho
+from end_to_end.lab import AgentProcess, Bench, started, until
+from faults.defective import DefectiveAgent
+from faults.faulty_line import FaultyLine
+from faults.outcomes_file import RANDOM, Outcomes
+from faults.scale import chance, many
+from faults.traffic import Traffic
+from paho.mqtt.enums import CallbackAPIVersion
+from support_broker import HOST, Broker, running
+
+from simulators.central import Central, CentralOptions
+from simulators.central_ledger import Filing
+from simulators.oracle import Verdict, compare
+
+QUICK = "ack_timeout_s = 1\nretry_max_s = 1\nkeepalive_s = 5"
+ALL_ALLOWED = "topic readwrite #\n"
+PATIENCE_S = 60.0
+OTHER_STATE = "ivd/v1/_central/ivd/central-2/state"
+
+
+def two_benches() -> list[Bench]:
+    return [Bench("gen1", "lis02_generic"), Bench("xn1", "sysmex_xn")]
+
+
+@dataclass
+class BrokerLab:
+    folder: Path
+    broker: Broker
+    line: FaultyLine
+    agent: AgentProcess
+    central: Any  # a Central, or a process that is one
+    benches: list[Bench]
+    rate: float = 15.0
+
+    def tried(self, outcomes: Outcomes, scenario: str, full: int, fault: Callable[[], None], note: str = "") -> None:
+        """``fault`` is caused, and over, while analysers send: once in a sample, ``full`` times in a full run."""
+        trials = many(sample=1, full=full)
+        verdict = self.judged(scenario, lambda: [fault() for _ in range(trials)])
+        outcomes.verdict(scenario, RANDOM, trials, verdict, note=note)
+
+    def judged(self, scenario: str, work: Callable[[], object], *, drained: bool = True) -> Verdict:
+        """What the oracle says of everything sent while ``work`` ran."""
+        before = {filing.msh10 for filing in self.filings()}
+        with self.traffic(scenario) as traffic:
+            self.something_filed()
+            work()
+            traffic.stop()
+        if drained:
+            until(self.agent.nothing_waits, PATIENCE_S, f"everything is filed after: {scenario}\n{self.waiting()}")
+        return compare(traffic.rows, [f for f in self.filings() if f.msh10 not in before])
+
+    def traffic(self, scenario: str) -> Traffic:
+        return Traffic(self.benches, chance(scenario).randrange(1, 10**9), rate=self.rate)
+
+    def something_filed(self) -> None:
+        """The way through is open: one more result is filed than before."""
+        known = self.central.ledger.totals()["filed_results"]
+        filed = self.central.wait_until(lambda totals: totals["filed_results"] > known, PATIENCE_S)
+        assert filed, f"nothing is filed any more\n{self.waiting()}"
+
+    def filings(self) -> list[Filing]:
+        return list(self.central.ledger.filings())
+
+    def waiting(self) -> str:
+        """For the words of a failure."""
+        status = self.agent.ask("status")
+        return f"{status['messages']} {sorted(self.agent.alarms())} {status['broker']}\n{self.agent.tail()}"
+
+    def comes(self, code: str, patience: float = 20.0) -> None:
+        until(lambda: code in self.agent.alarms(), patience, f"the alarm {code}")
+
+    def goes(self, code: str, patience: float = PATIENCE_S) -> None:
+        until(lambda: code not in self.agent.alarms(), patience, f"the alarm {code} is over")
+
+    def say(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
+        """A word of somebody else at the broker."""
+        client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
+        client.connect(HOST, self.broker.port)
+        client.loop_start()
+        client.publish(topic, payload, 1, retain).wait_for_publish(10)
+        client.disconnect()
+        client.loop_stop()
+
+    @contextmanager
+    def claimed_online(self) -> Iterator[None]:
+        """Another instance of the management system says that it is there, so nothing is held back, and is not."""
+        self.say(OTHER_STATE, b'{"online": true, "timestamp": 1}', retain=True)
+        try:
+            yield
+        finally:
+            self.say(OTHER_STATE, b"", retain=True)
+
+
+@contextmanager
+def broker_lab(
+    folder: Path,
+    *,
+    mqtt: str = QUICK,
+    settings: Mapping[str, str] | None = None,
+    defect: str = "",
+    central: Callable[[str], AbstractContextManager[Any]] | None = None,
+) -> Iterator[BrokerLab]:
+    """``settings``: of the broker, beside those every laboratory here has. ``defect``: of the agent, see defective."""
+    lines = {"max_queued_messages": "100000", "persistence": "true", "persistence_location": f"{folder}/broker/"}
+    lines |= settings or {}
+    broker = Broker(folder / "broker", extra=[f"{name} {value}" for name, value in lines.items()], acl=ALL_ALLOWED)
+    benches, agent_folder = two_benches(), folder / "agent"
+    agent_folder.mkdir()
+    with running(broker), FaultyLine(broker.port) as line:
+        agent: AgentProcess
+        if defect:
+            agent = defective = DefectiveAgent(agent_folder, line.url, benches, mqtt)
+            defective.switch_off(defect)
+        else:
+            agent = AgentProcess(agent_folder, line.url, benches, mqtt)
+        options = CentralOptions(broker.url, validate="none")
+        with started(agent), Central(options) if central is None else central(broker.url) as system:
+            yield BrokerLab(folder, broker, line, agent, system, benches)
