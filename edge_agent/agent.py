@@ -104,7 +104,7 @@ class Agent:
         )
         watch = Watch(store, links.links, now.usual_gaps(), alarms, presence, clock, hours=now.hours())
         health = HealthReporter(store, clock, alarms, presence, watch.host_clock)
-        housekeeping = self._housekeeping(store, alarms, watch)
+        housekeeping = self._housekeeping(store, alarms)
         program = Program(alarms, links.tried)
         questions = Questions(
             settings, __version__, clock.now(), store, publisher, alarms, links.links, readers, pins, presence, program
@@ -189,9 +189,10 @@ class Agent:
             alarms.raise_("store-restored", reason=former.reason, since=shown(former.since) or "an unknown time")
         return alarms
 
-    def _housekeeping(self, store: StoreThread, alarms: Alarms, watch: Watch) -> Housekeeping:
-        kept, host = timedelta(days=self._configuration.settings.store.retention_days), watch.host_clock
-        return Housekeeping(store, self._clock, alarms, kept, may_purge=lambda: not host.in_doubt())
+    def _housekeeping(self, store: StoreThread, alarms: Alarms) -> Housekeeping:
+        return Housekeeping(
+            store, self._clock, alarms, timedelta(days=self._configuration.settings.store.retention_days)
+        )
 
     def _changes(self, store: StoreThread, readers: Mapping[str, Reader], reload: Reload) -> Mapping[str, Answer]:
         """What a person changes about how an analyser is read."""

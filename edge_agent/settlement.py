@@ -98,8 +98,10 @@ def _verdict(
 def _repeats(planned: PlannedObservation, old: KnownObservation, transmission: Transmission, policy: Policy) -> bool:
     if old.transmission == transmission.id or planned.timed:
         return True
-    # After a release the older transmission is converted last, so the distance counts and not the order.
-    return abs(transmission.opened - old.seen) <= policy.resend_horizon
+    # After a release the older transmission is converted last, so the distance counts and not the order. By the store's
+    # own time: a clock that is set between a result and its resend would double it, or suppress a new one.
+    opened = transmission.opened_steady or transmission.opened
+    return abs(opened - old.seen) <= policy.resend_horizon
 
 
 def _group(

@@ -61,13 +61,15 @@ class Authority:
         early: bool = False,
         use: x509.ObjectIdentifier | None = None,
         self_signed: bool = False,
+        lasts: timedelta | None = None,
     ) -> tuple[Path, Path]:
         """(certificate, key) files with CN ``name``, valid for ``host``.
 
-        ``early``: valid from tomorrow; ``use``: its only extended key usage.
+        ``early``: valid from tomorrow; ``use``: its only extended key usage; ``lasts``: until so long from now.
         """
         key = ec.generate_private_key(ec.SECP256R1())
         start, end = (_ago(days=2), _ago(days=1)) if expired else (_ago(days=-1 if early else 1), _ago(days=-90))
+        end = end if lasts is None else datetime.now(UTC) + lasts
         builder = (
             x509.CertificateBuilder()
             .subject_name(_name(name))

@@ -105,8 +105,10 @@ def reader(by: Device = GENERIC, under: Policy = POLICY) -> Reader:
 
 
 @contextmanager
-def bench(folder: Path, readers: Mapping[str, Reader] | None = None, *, start: bool = True) -> Iterator[Bench]:
-    thread = StoreThread(lambda: open_store(folder))
+def bench(
+    folder: Path, readers: Mapping[str, Reader] | None = None, *, start: bool = True, clock: Any = None
+) -> Iterator[Bench]:
+    thread = StoreThread(lambda: open_store(folder, clock))
     thread.start()
     made = Bench(thread, {"an1": reader()} if readers is None else readers)
     if start:

@@ -34,7 +34,6 @@ class HostClock:
         self._ask = ask_synchronised
         self._offset = self._now_offset()
         self._jump_s = 0
-        self._total_s = 0.0  # all jumps together since a day without one: a small one does not undo a large one
         self._jumped_at: float | None = None
         self._unsynchronised_since: float | None = None
         self.synchronised: bool | None = None
@@ -48,12 +47,6 @@ class HostClock:
         """Whole seconds of the newest jump, if it was not longer ago; else 0."""
         recent = self._jumped_at is not None and self._clock.monotonic() - self._jumped_at <= within_s
         return self._jump_s if recent else 0
-
-    def in_doubt(self) -> bool:
-        """It was set forward by more than a day, and a person has not had a day to see it."""
-        known = self._total_s if self.jumped_s(JUMP_SHOWN_S) else 0.0
-        since_the_last_look = self._now_offset() - self._offset
-        return not self.trusted or known + since_the_last_look > JUMP_SHOWN_S
 
     def look(self) -> bool:
         """Raise and clear the alarms. Whether the clock was moved since the last look."""
@@ -69,7 +62,6 @@ class HostClock:
         moved, self._offset = offset - self._offset, offset
         if abs(moved) < JUMP_S:
             return False
-        self._total_s = moved + (self._total_s if self.jumped_s(JUMP_SHOWN_S) else 0.0)
         self._jump_s, self._jumped_at = round(moved), self._clock.monotonic()
         return True
 

@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 EVERY_S = 3600.0
 IDENTITIES_KEPT = timedelta(days=400)
-_CHECK_EVERY = timedelta(days=1)
+_CHECK_EVERY_S = 86_400.0
 
 
 class Housekeeping:
@@ -32,17 +32,13 @@ class Housekeeping:
         alarms: Alarms,
         retention: timedelta,
         every_s: float = EVERY_S,
-        *,
-        may_purge: Callable[[], bool] = lambda: True,
     ) -> None:
-        """``may_purge``: false while the clock is in doubt. By one that was set ahead everything would be old."""
         self._store = store
         self._clock = clock
         self._alarms = alarms
         self.retention = retention  # may be changed at any time
         self._every_s = every_s
-        self._may_purge = may_purge
-        self._checked = clock.now() - _CHECK_EVERY
+        self._checked: float | None = None
 
     async def run(self) -> None:
         """Keep house until cancelled. A store that does not work is left alone until the next time."""
@@ -53,27 +49,28 @@ class Housekeeping:
 
     async def keep(self) -> None:
         """Once. Raises StoreError."""
-        if self._may_purge():
-            await self.purge()
+        await self.purge()
         await self._check_chain()
 
     async def purge(self) -> int:
         """Rows removed. Identities outlive messages, so that a late resend is still recognised."""
-        now = self._clock.now()
-        filed_before, identities_before = now - self.retention, now - IDENTITIES_KEPT
         removed = 0
-        while step := await self._do(lambda s: s.purge(filed_before=filed_before, identities_before=identities_before)):
+        while step := await self._do(self._purge_some):
             removed += step
-        await self._do(lambda s: s.restore_reserve())
+        await self._do(_settle_in)
         return removed
 
+    def _purge_some(self, store: Store) -> int:
+        now = self._clock.now()
+        return store.purge(filed_before=now - self.retention, identities_before=now - IDENTITIES_KEPT)
+
     async def _check_chain(self) -> None:
-        if self._clock.now() - self._checked < _CHECK_EVERY:
+        if self._checked is not None and self._clock.monotonic() - self._checked < _CHECK_EVERY_S:
             return
         check: Check | None = None
         while check is None or not check.done:
             check = await self._step(check)
-        self._checked = self._clock.now()
+        self._checked = self._clock.monotonic()
         if check.bad is None:
             self._alarms.clear("audit-broken")
         else:
@@ -84,3 +81,9 @@ class Housekeeping:
 
     async def _do(self, job: Callable[[Store], T]) -> T:
         return await asyncio.wrap_future(self._store.later(job))
+
+
+def _settle_in(store: Store) -> None:
+    """Also when nothing comes for weeks the store knows how long it has lived."""
+    store.restore_reserve()
+    store.prove()

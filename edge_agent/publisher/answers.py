@@ -2,7 +2,8 @@
 
 An acknowledgement closes a message only if the consumer it comes from (by its topic) is the one of the message's
 route, MSA-2 and the correlation data both are our MSH-10, the message has gone out, and the digest, if given or
-required, is that of the bytes we sent. Everything else closes nothing and is alarmed. Source: HL7 v2.5.1 §2.9 (MSA), design invariant 6.
+required, is that of the bytes we sent. Everything else closes nothing and is alarmed. Source: HL7 v2.5.1 §2.9 (MSA),
+design invariant 6.
 """
 
 from dataclasses import dataclass, field

@@ -5,8 +5,8 @@ puts one item into the loop's queue and does nothing else (``on_publish`` runs i
 kill its thread while ``is_connected`` stays true); never more than ``limit`` QoS 1 messages are handed over without
 their PUBACK; one whose PUBACK does not come in time ends the connection (MQTT 5.0 §4.4 has no other way to send it
 again, and its place would be taken for ever); an owed PUBACK goes to the connection the message came on, since it can
-only be sent through that connection's object. Does not reconnect, does not resend: a connection that ended is thrown away and the outbox alone
-decides what is sent again. No payload is ever logged.
+only be sent through that connection's object. Does not reconnect, does not resend: a connection that ended is thrown
+away and the outbox alone decides what is sent again. No payload is ever logged.
 """
 
 import logging

@@ -96,7 +96,7 @@ class _Copy(Outbox, Audit):
 
     def facts(self) -> Facts:
         counts, (entry, hash_) = self.counts(), self.audit_head()
-        at = self._database.fact("commits").partition(" ")[2]
+        at = (self._database.fact("commits").split() or ["", ""])[1]
         return Facts(
             identity=self._database.fact("identity"),
             schema=int(self._database.value("PRAGMA user_version")),

@@ -24,6 +24,7 @@ from edge_agent.store.errors import (
     UnsafeSettingsError,
 )
 from edge_agent.store.receipt import Committed, Promise, Stored
+from edge_agent.store.steady import Steady
 from edge_agent.store.times import to_us
 
 APPLICATION_ID = 0x49564445  # "IVDE"
@@ -62,6 +63,7 @@ class Database:
         self.data_dir = data_dir
         self.path = database_files(data_dir)[0]
         self.clock = clock
+        self._steady = Steady(clock)
         self.broken = ""
         self.in_group = False
         self.on_commit: Callable[[int, int], None] | None = None  # number of the commit, its time
@@ -171,7 +173,15 @@ class Database:
             raise self.fail(sqlite3.OperationalError("its log cannot be emptied"))
 
     def now_us(self) -> int:
+        """The wall clock: for people, never to count from."""
         return to_us(self.clock.now())
+
+    @property
+    def steady(self) -> Steady:
+        """The store's own time: whatever is counted from is kept by it."""
+        if not self._steady.begun:
+            self._steady.begin(self.fact("commits"))
+        return self._steady
 
     def execute(self, sql: str, values: Values = ()) -> sqlite3.Cursor:
         """Raises StorageFailedError when storage does not work, sqlite3.IntegrityError and the like for a defect."""
@@ -227,8 +237,9 @@ class Database:
             self.execute("COMMIT")
             return self._committed
         at = self.now_us()
+        note = self.steady.note()  # read before it is written for the first time
         number = int(self.fact("commits").partition(" ")[0] or 0) + 1
-        self.set_fact("commits", f"{number} {at}")
+        self.set_fact("commits", f"{number} {at} {note}")
         self.execute("COMMIT")
         self._committed = Committed(number)
         if self.on_commit is not None:

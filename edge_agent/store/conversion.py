@@ -83,9 +83,10 @@ class _Settling:
         self._identity = identity
         self._settlement = settlement
         self._transmission = settlement.transmission
-        self._now = database.now_us()
+        self._now, self._steady = database.now_us(), database.steady.now_us()
         row = database.row(
-            "SELECT analyser, ifnull(ended, opened) FROM transmission WHERE id = ? AND state <> 'receiving'",
+            "SELECT analyser, ifnull(ended_steady, opened_steady) FROM transmission"
+            " WHERE id = ? AND state <> 'receiving'",
             (self._transmission,),
         )
         if row is None:
@@ -104,14 +105,14 @@ class _Settling:
             self._group(group)
         self._replace(old)
         for message in self._settlement.replays:
-            grant_replay(self._database, message, self._now)
+            grant_replay(self._database, message, self._steady)
         for transmission in self._settlement.completes:
             self._complete(transmission, self._transmission)
         if self._settlement.completed_by:
             self._complete(self._transmission, self._settlement.completed_by)
         self._database.execute(
             "UPDATE transmission SET converted = 1, settled = max(ifnull(settled, 0), ?) WHERE id = ?",
-            (self._now, self._transmission),
+            (self._steady, self._transmission),
         )
         self._audit()
 
@@ -275,7 +276,7 @@ class _Settling:
         after = after_transmission(before, TransmissionEvent.RESENT)
         self._database.execute(
             "UPDATE transmission SET state = ?, completed_by = ?, settled = ifnull(settled, ?) WHERE id = ?",
-            (after, by, self._now, transmission),
+            (after, by, self._steady, transmission),
         )
 
     def _audit(self) -> None:

@@ -12,7 +12,6 @@ from edge_agent.states import IllegalTransitionError, MessageEvent, MessageState
 from edge_agent.store import audit
 from edge_agent.store.connection import Database, Row
 from edge_agent.store.errors import NoteRequiredError, UnknownRowError
-from edge_agent.store.times import to_us
 
 REFUSED_FROM = 0x80  # MQTT 5 §3.4.2.1: reason codes from here on are errors
 ACCEPT = "AA"
@@ -30,7 +29,7 @@ class Delivery:
 
     def published(self, id: str, *, replay: str) -> None:
         """Handed to the broker's connection. ``replay``: original, retry, analyser, operator."""
-        later = self._database.now_us() + UNANSWERED_RETRY // _US
+        later = self._database.steady.now_us() + UNANSWERED_RETRY // _US
         with self._database.writing():
             number, _ = _find(self._database, id)
             self._database.execute(
@@ -106,11 +105,11 @@ class Delivery:
             change_state(self._database, id, after, code=code, reason=detail)
 
     def _retry(self, number: int, retry_at: datetime | None) -> None:
-        now = self._database.now_us()
+        now = self._database.steady.now_us()
         self._database.execute("UPDATE outbox SET rejected = ifnull(rejected, ?) WHERE number = ?", (now, number))
         since: int = self._database.value("SELECT rejected FROM outbox WHERE number = ?", (number,))
         if retry_at is not None:
-            at: int | None = to_us(retry_at)
+            at: int | None = self._database.steady.of(retry_at)
         elif now - since < RETRY_REJECTED_FOR // _US:
             at = now + RETRY_REJECTED // _US
         else:
@@ -152,7 +151,7 @@ class Delivery:
                 raise IllegalTransitionError(before, MessageEvent.REQUEUE)
             self._database.execute(
                 "UPDATE outbox SET replay_at = ?, replay = 'operator' WHERE number = ?",
-                (self._database.now_us(), number),
+                (self._database.steady.now_us(), number),
             )
             _note(self._database, number, "requeued", "operator", note)
             audit.add(self._database, "sent-again", {"message": id, "replay": "operator", "who": who, "note": note})
@@ -171,14 +170,19 @@ class Delivery:
 
 def change_state(database: Database, id: str, after: MessageState, *, code: str = "", reason: str = "") -> None:
     """Write a state the table allowed, and the times that belong to it."""
-    now = database.now_us()
+    now, steady = database.now_us(), database.steady.now_us()
     database.execute(
         "UPDATE outbox SET code = :code, reason = :reason, state = :state,"
-        " at_broker = iif(:state = 'at-broker', :now, NULL),"
+        " at_broker = iif(:state = 'at-broker', :steady, NULL),"
         " filed = iif(:state = 'filed', :now, NULL),"
         " retry_at = iif(:state = 'rejected', retry_at, NULL) WHERE id = :id",
-        {"code": code, "reason": reason, "state": after, "now": now, "id": id},
+        {"code": code, "reason": reason, "state": after, "now": now, "steady": steady, "id": id},
     )
+    if after is MessageState.FILED:  # retention counts from here
+        database.execute(
+            "UPDATE transmission SET settled = ? WHERE id = (SELECT transmission FROM outbox WHERE id = ?)",
+            (steady, id),
+        )
 
 
 def grant_replay(database: Database, id: str, now: int) -> None:

@@ -155,8 +155,8 @@ class Identity:
         return int(self._database.fact("last_id") or 0)
 
     def _last_commit(self) -> tuple[int, int]:
-        number, _, at = self._database.fact("commits").partition(" ")
-        return int(number or 0), int(at or 0)
+        number, at, *_ = (self._database.fact("commits") or "0 0").split()
+        return int(number), int(at)
 
     def _read(self) -> _Known | None:
         try:

@@ -24,8 +24,8 @@ class Intake:
         """The number of a new transmission, in state receiving."""
         with self._database.writing():
             number = self._database.execute(
-                "INSERT INTO transmission (analyser, peer, profile, revision, profile_hash, mode, state, opened)"
-                " VALUES (?, ?, ?, ?, ?, ?, 'receiving', ?)",
+                "INSERT INTO transmission (analyser, peer, profile, revision, profile_hash, mode, state, opened,"
+                " opened_steady) VALUES (?, ?, ?, ?, ?, ?, 'receiving', ?, ?)",
                 (
                     source.analyser,
                     source.peer,
@@ -34,6 +34,7 @@ class Intake:
                     source.profile_hash,
                     source.mode,
                     self._database.now_us(),
+                    self._database.steady.now_us(),
                 ),
             ).lastrowid
         assert number is not None
@@ -66,8 +67,8 @@ class Intake:
         with self._database.writing():
             after = after_transmission(transmission_state(self._database, transmission), event)
             self._database.execute(
-                "UPDATE transmission SET state = ?, ended = ?, reason = ? WHERE id = ?",
-                (after, self._database.now_us(), reason, transmission),
+                "UPDATE transmission SET state = ?, ended = ?, ended_steady = ?, reason = ? WHERE id = ?",
+                (after, self._database.now_us(), self._database.steady.now_us(), reason, transmission),
             )
             facts = {"transmission": str(transmission), "reason": reason, "raw": self.raw_digest(transmission)}
             audit.add(self._database, f"transmission-{after}", facts)
@@ -116,7 +117,7 @@ class Intake:
         """With every chunk. Raises UnknownRowError."""
         row = self._database.row(
             "SELECT id, analyser, peer, profile, revision, profile_hash, mode, state, opened, ended, reason, converted,"
-            " completed_by FROM transmission WHERE id = ?",
+            " completed_by, opened_steady FROM transmission WHERE id = ?",
             (id,),
         )
         if row is None:
@@ -160,7 +161,7 @@ def _chunk(row: Row) -> StoredChunk:
 
 
 def _transmission(row: Row, chunks: tuple[StoredChunk, ...]) -> Transmission:
-    id_, analyser, peer, profile, revision, hash_, mode, state, opened, ended, reason, converted, completed_by = row
+    id_, analyser, peer, profile, revision, hash_, mode, state, opened, ended, reason, converted, *more = row
     return Transmission(
         id_,
         Source(analyser, peer, profile, revision, hash_, mode),
@@ -169,6 +170,7 @@ def _transmission(row: Row, chunks: tuple[StoredChunk, ...]) -> Transmission:
         maybe_from_us(ended),
         reason,
         bool(converted),
-        completed_by,
+        more[0],
         chunks,
+        from_us(more[1]),
     )

@@ -12,6 +12,7 @@ from edge_agent.states import MessageState
 from edge_agent.store.connection import Database, Row, Values
 from edge_agent.store.errors import UnknownRowError
 from edge_agent.store.rows import Attempt, Counts, OutboxRow, Route
+from edge_agent.store.steady import Steady
 from edge_agent.store.times import from_us, maybe_from_us, to_us
 
 _NEVER = -(2**62)
@@ -36,7 +37,7 @@ class Outbox:
         ``newest_since``: only rows queued since then. Rejected rows whose ``retry_at`` has come and filed rows an
         analyser sent again follow, in their states. ``skip``: ids in flight; they still hold their successors back.
         """
-        fresh = _NEVER if unanswered_before is None else to_us(unanswered_before)
+        fresh = _NEVER if unanswered_before is None else self._database.steady.of(unanswered_before)
         first = _NEVER if newest_since is None else self._first_since(to_us(newest_since))
         if first is None:
             return []
@@ -78,7 +79,7 @@ class Outbox:
         )
 
     def _again(self, fresh: int, limit: int) -> list[OutboxRow]:
-        values = {"now": self._database.now_us(), "fresh": fresh, "limit": limit}
+        values = {"now": self._database.steady.now_us(), "fresh": fresh, "limit": limit}
         rejected = self._select(
             "SELECT * FROM message o WHERE o.retry_at <= :now"
             " AND NOT EXISTS (SELECT 1 FROM outbox b WHERE b.state = 'at-broker' AND b.specimen_key = o.specimen_key"
@@ -99,7 +100,7 @@ class Outbox:
         replay = self._database.value(
             "SELECT replay_at FROM outbox WHERE replay_at IS NOT NULL ORDER BY replay_at LIMIT 1"
         )
-        return min((from_us(due) for due in (retry, replay) if due is not None), default=None)
+        return self._database.steady.shown(min((due for due in (retry, replay) if due is not None), default=None))
 
     def later_unanswered(self, id: str) -> bool:
         """Whether a later message of the same specimen waits at the broker: then this one is not resent."""
@@ -128,7 +129,7 @@ class Outbox:
                 " AND (:analyser IS NULL OR o.analyser = :analyser) ORDER BY o.number LIMIT :limit",
                 {"state": state, "number": number, "analyser": analyser, "limit": limit},
             )
-        return [_outbox_row(row) for row in sorted(found, key=itemgetter(0))[:limit]]
+        return [_outbox_row(row, self._database.steady) for row in sorted(found, key=itemgetter(0))[:limit]]
 
     def _number(self, id: str) -> int:
         number: int | None = self._database.value("SELECT number FROM outbox WHERE id = ?", (id,))
@@ -173,14 +174,14 @@ class Outbox:
         )
 
     def _select(self, sql: str, values: Values) -> list[OutboxRow]:
-        return [_outbox_row(row) for row in self._database.rows(sql, values)]
+        return [_outbox_row(row, self._database.steady) for row in self._database.rows(sql, values)]
 
 
 def _not_zero(counters: dict[str, int]) -> dict[str, int]:
     return {name: value for name, value in counters.items() if value}
 
 
-def _outbox_row(row: Row) -> OutboxRow:
+def _outbox_row(row: Row, steady: Steady) -> OutboxRow:
     """A row of the view ``message``."""
     return OutboxRow(
         id=row[1],
@@ -203,8 +204,8 @@ def _outbox_row(row: Row) -> OutboxRow:
         replaces=row[18],
         transmission=row[19],
         filed=maybe_from_us(row[20]),
-        at_broker=maybe_from_us(row[21]),
-        retry_at=maybe_from_us(row[22]),
-        replay_at=maybe_from_us(row[23]),
+        at_broker=steady.shown(row[21]),
+        retry_at=steady.shown(row[22]),
+        replay_at=steady.shown(row[23]),
         held=row[24],
     )

@@ -23,14 +23,17 @@ class Retention:
         """One step; how many rows went or pages were given back. 0 = nothing is left to do.
 
         ``filed_before``: a transmission goes when its last message was filed before. ``identities_before``: what
-        recognises repeats, and the audit chain's beginning, go when older.
+        recognises repeats, and the audit chain's beginning, go when older. Both count back from what the wall clock
+        shows now; so far back by the store's own time, things are old.
         """
+        steady = self._database.steady
+        filed, identities = steady.of(filed_before), steady.of(identities_before)
         with self._database.writing():
-            removed = self._transmissions(to_us(filed_before), step_rows)
+            removed = self._transmissions(filed, step_rows)
             if removed < step_rows:
-                removed += self._identities(to_us(identities_before), step_rows - removed)
+                removed += self._identities(identities, step_rows - removed)
             if removed < step_rows:
-                removed += self._chain(to_us(identities_before), step_rows - removed)
+                removed += self._chain(min(identities, to_us(identities_before)), step_rows - removed)
             return removed or self._shrink()
 
     def _transmissions(self, before: int, limit: int) -> int:

@@ -58,6 +58,7 @@ class Transmission:
     converted: bool
     completed_by: int | None
     chunks: tuple[StoredChunk, ...] = ()  # only where asked for
+    opened_steady: datetime | None = None  # by the store's own time
 
     def text(self) -> bytes:
         """The accepted frames' texts as one (see ``lis01_records.joined``)."""
@@ -84,7 +85,7 @@ class KnownObservation:
 
     key: ObservationKey
     message_id: str  # the message that carried it
-    seen: datetime  # when the transmission that brought it had ended
+    seen: datetime  # when the transmission that brought it had ended, by the store's own time
     message_state: MessageState
     transmission: int = 0  # the one that brought it; the same one again after a release
 

@@ -3,28 +3,28 @@
 One laboratory serves the scenarios of a file, one after another; each is judged by what was sent and filed in its time.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as paho
-from end_to_end.lab import AgentProcess, Bench, started, until
+from end_to_end.lab import GATEWAY, AgentProcess, Bench, started, until
 from faults.defective import DefectiveAgent
 from faults.faulty_line import FaultyLine
 from faults.outcomes_file import RANDOM, Outcomes
 from faults.scale import chance, many
 from faults.traffic import Traffic
 from paho.mqtt.enums import CallbackAPIVersion
-from support_broker import HOST, Broker, running
+from support_broker import HOST, Authority, Broker, running
 
 from simulators.central import Central, CentralOptions
 from simulators.central_ledger import Filing
 from simulators.oracle import Verdict, compare
 
 QUICK = "ack_timeout_s = 1\nretry_max_s = 1\nkeepalive_s = 5"
-ALL_ALLOWED = "topic readwrite #\n"
+ALL_ALLOWED = "topic readwrite #\npattern readwrite #\n"
 PATIENCE_S = 60.0
 OTHER_STATE = "ivd/v1/_central/ivd/central-2/state"
 
@@ -60,8 +60,9 @@ class BrokerLab:
             until(self.agent.nothing_waits, PATIENCE_S, f"everything is filed after: {scenario}\n{self.waiting()}")
         return compare(traffic.rows, [f for f in self.filings() if f.msh10 not in before])
 
-    def traffic(self, scenario: str) -> Traffic:
-        return Traffic(self.benches, chance(scenario).randrange(1, 10**9), rate=self.rate)
+    def traffic(self, scenario: str, **more: Any) -> Traffic:
+        """``more``: of each analyser's plan."""
+        return Traffic(self.benches, chance(scenario).randrange(1, 10**9), rate=self.rate, **more)
 
     def something_filed(self) -> None:
         """The way through is open: one more result is filed than before."""
@@ -102,6 +103,11 @@ class BrokerLab:
             self.say(OTHER_STATE, b"", retain=True)
 
 
+def gateway_files(authority: Authority) -> list[str]:
+    cert_file, key_file = authority.issue(GATEWAY)
+    return [f'ca_file = "{authority.file}"', f'cert_file = "{cert_file}"', f'key_file = "{key_file}"']
+
+
 @contextmanager
 def broker_lab(
     folder: Path,
@@ -110,20 +116,29 @@ def broker_lab(
     settings: Mapping[str, str] | None = None,
     defect: str = "",
     central: Callable[[str], AbstractContextManager[Any]] | None = None,
+    program: type[DefectiveAgent] = DefectiveAgent,
+    benches: Sequence[Bench] = (),
+    authority: Authority | None = None,
 ) -> Iterator[BrokerLab]:
-    """``settings``: of the broker, beside those every laboratory here has. ``defect``: of the agent, see defective."""
+    """``settings``: of the broker, beside those every laboratory here has. ``defect``: of the agent, see defective.
+
+    ``authority``: everybody has a certificate of it, and the broker wants to see it.
+    """
     lines = {"max_queued_messages": "100000", "persistence": "true", "persistence_location": f"{folder}/broker/"}
     lines |= settings or {}
-    broker = Broker(folder / "broker", extra=[f"{name} {value}" for name, value in lines.items()], acl=ALL_ALLOWED)
-    benches, agent_folder = two_benches(), folder / "agent"
+    extra = [f"{name} {value}" for name, value in lines.items()]
+    tls = None if authority is None else (authority.file, authority.issue("broker"))
+    broker = Broker(folder / "broker", extra=extra, acl=ALL_ALLOWED, tls=tls, client_certificates=tls is not None)
+    options = CentralOptions(broker.url, validate="none")
+    if authority is not None:
+        files = dict(zip(("cert_file", "key_file"), map(str, authority.issue("central")), strict=True))
+        options = replace(options, ca_file=str(authority.file), **files)
+        mqtt = "\n".join([mqtt, *gateway_files(authority)])
+    at, agent_folder = list(benches) or two_benches(), folder / "agent"
     agent_folder.mkdir()
-    with running(broker), FaultyLine(broker.port) as line:
-        agent: AgentProcess
+    with running(broker), FaultyLine(broker.port, tls=tls is not None) as line:
+        agent = program(agent_folder, line.url.replace("mqtt:", "mqtts:") if tls else line.url, at, mqtt)
         if defect:
-            agent = defective = DefectiveAgent(agent_folder, line.url, benches, mqtt)
-            defective.switch_off(defect)
-        else:
-            agent = AgentProcess(agent_folder, line.url, benches, mqtt)
-        options = CentralOptions(broker.url, validate="none")
+            agent.switch_off(defect)
         with started(agent), Central(options) if central is None else central(broker.url) as system:
-            yield BrokerLab(folder, broker, line, agent, system, benches)
+            yield BrokerLab(folder, broker, line, agent, system, at)

@@ -6,9 +6,11 @@ A count that finds nothing wrong with one of these proves nothing about the real
 import asyncio
 import hashlib
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from end_to_end.lab import ROOT, AgentProcess
 from paho.mqtt.properties import Properties
 
 from edge_agent.cli.main import main
+from edge_agent.clock import SystemClock
 from edge_agent.intake import Intake
 from edge_agent.publisher import outbox
 from edge_agent.publisher.answers import judge
@@ -28,7 +31,9 @@ from edge_agent.store.delivery import ACCEPT, REFUSED_FROM, Delivery, change_sta
 from edge_agent.store.errors import StoreError
 from edge_agent.store.receipt import Committed, Stored
 from edge_agent.store.rows import Chunk
+from edge_agent.store.steady import Steady
 from edge_agent.store.store import Store
+from edge_agent.store.times import to_us
 
 LAG_S = 0.05
 
@@ -134,6 +139,17 @@ def rename_retries() -> None:
     Link.publish = renamed  # type: ignore[method-assign]
 
 
+def age_by_the_wall_clock() -> None:
+    """What is old is told by the wall clock, whatever it shows."""
+    Steady.of = lambda self, moment: to_us(moment)  # type: ignore[method-assign]
+    Steady.now_us = lambda self: to_us(datetime.now(UTC))  # type: ignore[method-assign]
+
+
+def timers_by_the_wall_clock() -> None:
+    """Waiting times end when the wall clock says so."""
+    SystemClock.monotonic = lambda self: time.time()  # type: ignore[method-assign]
+
+
 DEFECTS: Mapping[str, Callable[[], None]] = {
     "acknowledge-early": acknowledge_early,
     "forget-identities": forget_identities,
@@ -144,6 +160,8 @@ DEFECTS: Mapping[str, Callable[[], None]] = {
     "ignore-digest": ignore_digest,
     "believe-guesses": believe_guesses,
     "rename-retries": rename_retries,
+    "age-by-the-wall": age_by_the_wall_clock,
+    "timers-by-the-wall": timers_by_the_wall_clock,
 }
 
 

@@ -24,8 +24,10 @@ _LOOK_S = 0.02
 class FaultyLine:
     """From ``with`` to its end. Every fault but ``lose`` and ``trickle`` is over by itself or at ``well``."""
 
-    def __init__(self, broker_port: int) -> None:
+    def __init__(self, broker_port: int, *, tls: bool = False) -> None:
+        """``tls``: single packets cannot be told apart, so ``lose`` loses nothing."""
         self._to = broker_port
+        self._pieces = pieces if tls else packets
         self.port = free_port()
         self.pubacks_lost = 0
         self.connections = 0
@@ -141,13 +143,13 @@ class FaultyLine:
             pair.broker.sendall(data)
 
     def _down(self, pair: "_Pair") -> None:
-        for packet in packets(pair.broker):
+        for packet in self._pieces(pair.broker):
             self._stand_still(pair)
             if pair.cut_down:
                 pair.agent.sendall(packet[: len(packet) // 2])
                 pair.reset()
                 return
-            if packet[0] >> 4 == PUBACK and self._is_lost():
+            if self._pieces is packets and packet[0] >> 4 == PUBACK and self._is_lost():
                 continue
             if not self._trickle_s:
                 pair.agent.sendall(packet)
@@ -188,6 +190,12 @@ class _Pair:
             with contextlib.suppress(OSError):
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.close()
+
+
+def pieces(end: socket.socket) -> Iterator[bytes]:
+    """Bytes as they come."""
+    while data := end.recv(65536):
+        yield data
 
 
 def packets(end: socket.socket) -> Iterator[bytes]:

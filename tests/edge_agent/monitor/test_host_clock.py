@@ -73,45 +73,11 @@ def test_a_clock_without_a_battery_is_not_trusted_until_it_is_set() -> None:
     scene = Scene(time=datetime(1970, 1, 1, 0, 5, tzinfo=UTC))
     scene.host.look()
     assert not scene.host.trusted
-    assert scene.host.in_doubt()
     assert scene.said() == ["This machine's clock says 1970, which cannot be; times of results received now are wrong."]
     scene.clock.time = NOON
     scene.host.look()
     assert scene.host.trusted
     assert [alarm.code for alarm in scene.alarms.active()] == ["clock"]
-
-
-def test_only_a_clock_set_far_ahead_keeps_old_messages_from_being_removed() -> None:
-    scene = Scene()
-    scene.clock.time += timedelta(hours=1)
-    scene.host.look()
-    assert not scene.host.in_doubt()
-    scene.clock.time += timedelta(days=365)
-    scene.host.look()
-    assert scene.host.in_doubt()
-    scene.clock.passes(86_401)
-    assert not scene.host.in_doubt()
-
-
-def test_nobody_need_have_looked_for_a_clock_set_ahead_to_be_in_doubt() -> None:
-    scene = Scene()
-    assert not scene.host.in_doubt()
-    scene.clock.time += timedelta(days=3650)
-    assert scene.host.in_doubt()
-
-
-def test_a_small_correction_does_not_hide_that_the_clock_is_years_ahead() -> None:
-    """Or everything would be old at the next purge, the identities by which a resend is known among it."""
-    scene = Scene()
-    scene.clock.time += timedelta(days=3650)
-    scene.host.look()
-    scene.clock.passes(3600)
-    scene.clock.time -= timedelta(seconds=3)
-    scene.host.look()
-    assert scene.host.in_doubt()
-    scene.clock.time -= timedelta(days=3650)  # set right: there is nothing to doubt any more
-    scene.host.look()
-    assert not scene.host.in_doubt()
 
 
 def test_a_time_server_that_is_not_heard_is_said_after_ten_minutes_and_over_when_it_is() -> None:

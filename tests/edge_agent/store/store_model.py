@@ -90,7 +90,16 @@ class MemoryStore:
     def open_transmission(self, source: Source) -> int:
         self.opened += 1
         self.transmissions[self.opened] = Transmission(
-            self.opened, source, TransmissionState.RECEIVING, self.clock.now(), None, "", False, None
+            self.opened,
+            source,
+            TransmissionState.RECEIVING,
+            self.clock.now(),
+            None,
+            "",
+            False,
+            None,
+            (),
+            self.clock.now(),
         )
         return self.opened
 

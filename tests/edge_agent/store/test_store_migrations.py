@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,11 @@ from store_helpers import StillClock, ids, queued
 
 from edge_agent.states import MessageState
 from edge_agent.store import schema
+from edge_agent.store.connection import APPLICATION_ID
 from edge_agent.store.errors import StorageFailedError
 from edge_agent.store.store import Store
 
+NOW = schema.migrations()[-1][0]
 NEXT = """
 ALTER TABLE transmission ADD COLUMN weather TEXT NOT NULL DEFAULT '';
 CREATE TABLE tides (at INTEGER PRIMARY KEY, height TEXT NOT NULL) STRICT;
@@ -41,7 +44,7 @@ def opened(data_dir: Path) -> Store:
 
 
 def with_next(monkeypatch: pytest.MonkeyPatch) -> None:
-    steps = [*schema.migrations(), (2, NEXT)]
+    steps = [*schema.migrations(), (NOW + 1, NEXT)]
     monkeypatch.setattr(schema, "migrations", lambda: steps)
 
 
@@ -70,19 +73,36 @@ def die_while_opening(data_dir: Path, monkeypatch: pytest.MonkeyPatch, statement
     in_child(work)
 
 
-def test_a_first_start_killed_at_each_statement_leaves_nothing_or_the_whole_schema(tmp_path, monkeypatch):
+@pytest.fixture
+def schema_of_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], tuple[int, int, list[str]]]:
+    def made(version: int) -> tuple[int, int, list[str]]:
+        """What a store of that version has, made by the migrations up to it."""
+        path, steps = tmp_path / f"version-{version}.db", schema.migrations()[:version]
+        other = sqlite3.connect(path)
+        for number, sql in steps:
+            other.executescript(sql)
+            other.execute(f"PRAGMA user_version = {number}")
+        other.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        other.close()
+        return tables(path)
+
+    return made
+
+
+def test_a_first_start_killed_at_each_statement_leaves_nothing_or_a_whole_schema(tmp_path, monkeypatch, schema_of_old):
     whole = tmp_path / "whole"
     count = statements_of_a_start(whole, monkeypatch)
     wanted = tables(whole / "agent.db")
-    assert (wanted[0], len(wanted[2]) > 30) == (1, True)
+    assert (wanted[0], len(wanted[2]) > 30) == (NOW, True)
+    allowed = [(0, 0, []), *map(schema_of_old, range(1, NOW)), wanted]
     seen = set()
     for statement in range(1, count + 1):
         data_dir = tmp_path / f"killed-{statement}"
         die_while_opening(data_dir, monkeypatch, statement)
         left = tables(data_dir / "agent.db")
-        assert left in (wanted, (0, 0, [])), f"killed at statement {statement}"
+        assert left in allowed, f"killed at statement {statement}"
         seen.add(left[0])
-    assert seen == {0, 1}
+    assert seen == set(range(NOW + 1))
     print(f"{count} statements, each killed once")
 
 
@@ -95,7 +115,7 @@ def test_an_upgrade_killed_at_each_statement_leaves_the_old_or_the_new_and_the_r
     with_next(monkeypatch)
     count = statements_of_a_start(tmp_path / "old", monkeypatch)
     new = tables(tmp_path / "old" / "agent.db")
-    assert (old[0], new[0]) == (1, 2)
+    assert (old[0], new[0]) == (NOW, NOW + 1)
     seen = set()
     for statement in range(1, count + 1):
         data_dir = tmp_path / f"killed-{statement}"
@@ -106,8 +126,8 @@ def test_an_upgrade_killed_at_each_statement_leaves_the_old_or_the_new_and_the_r
         assert left in (old, new), f"killed at statement {statement}"
         seen.add(left[0])
         if left == new:
-            assert (data_dir / "agent-schema-1.db").exists()
-    assert seen == {1, 2}
+            assert (data_dir / f"agent-schema-{NOW}.db").exists()
+    assert seen == {NOW, NOW + 1}
     after = opened(data_dir)
     assert ids(after.messages(states=(MessageState.QUEUED,))) == [sent]
     after.close()
@@ -120,7 +140,7 @@ def test_the_copy_before_an_upgrade_is_the_old_database_whole(tmp_path, monkeypa
     old = tables(tmp_path / "agent.db")
     with_next(monkeypatch)
     opened(tmp_path).close()
-    copy = tmp_path / "agent-schema-1.db"
+    copy = tmp_path / f"agent-schema-{NOW}.db"
     assert tables(copy) == old
     assert copy.stat().st_mode & 0o077 == 0
     other = sqlite3.connect(copy)
@@ -136,7 +156,7 @@ def test_a_first_start_makes_no_copy(tmp_path):
 def test_a_migration_with_an_error_changes_nothing(tmp_path, monkeypatch):
     opened(tmp_path).close()
     old = tables(tmp_path / "agent.db")
-    steps = [*schema.migrations(), (2, NEXT + "CREATE TABLE tides (again INTEGER) STRICT;")]
+    steps = [*schema.migrations(), (NOW + 1, NEXT + "CREATE TABLE tides (again INTEGER) STRICT;")]
     monkeypatch.setattr(schema, "migrations", lambda: steps)
     with pytest.raises(StorageFailedError):
         opened(tmp_path)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from store_helpers import frame, queued, source
 
+from edge_agent.store import schema
 from edge_agent.store.connection import APPLICATION_ID
 from edge_agent.store.directory import database_files, refuse_unsafe
 from edge_agent.store.errors import (
@@ -39,7 +40,7 @@ WANTED = {
     "secure_delete": 1,
     "recursive_triggers": 0,
     "application_id": APPLICATION_ID,
-    "user_version": 1,
+    "user_version": schema.migrations()[-1][0],
 }
 
 
