@@ -110,7 +110,7 @@ ALARMS: Mapping[str, Outcome] = {
         "They go out; times of receipt may be wrong.", "24 hours after it was moved; when its time server is heard."
     ),
     "clock-wrong": Outcome(
-        "They go out, with wrong times of receipt; nothing is deleted, silence and drift are not judged.",
+        "They go out, with wrong times of receipt; silence and drift are not judged.",
         "When the clock is set.",
     ),
 }
