@@ -362,7 +362,7 @@ class Publisher:
 
     async def _review(self) -> None:
         """Every minute: people may have decided over messages we hold."""
-        if self._clock.monotonic() - self._reviewed < REVIEW_S:
+        if self._clock.monotonic() < self._reviewed + REVIEW_S:
             return
         self._reviewed = self._clock.monotonic()
         self._expiry.look(self._options.cert_file, self._options.ca_file)
