@@ -99,12 +99,14 @@ class Connection:
     @property
     def overdue_at(self) -> float | None:
         """When the PUBACK that has been waited for longest counts as lost, in monotonic seconds; None for none."""
+        if self._said is not None:
+            return None  # it is ending
         patience = max(self._options.ack_timeout_s, self._options.keepalive_s)
         return next((at + patience for at in self._pending.values()), None)
 
     def give_up_if_overdue(self) -> None:
         """``Ended`` follows. No message is to blame: the broker lives, for it answers our pings."""
-        if self.overdue_at is not None and self._clock.monotonic() >= self.overdue_at and self._said is None:
+        if self.overdue_at is not None and self._clock.monotonic() >= self.overdue_at:
             self._said = (Cause.NETWORK, None, "the broker did not confirm what it was sent")
             self._client.disconnect()
 
