@@ -16,9 +16,10 @@ from dataclasses import dataclass, replace
 from typing import Self, TypeVar
 
 from drivers.errors import DriverError
+from drivers.protocols.lis02 import Record
 from drivers.sdk import Device
 from edge_agent.codes import CODES
-from edge_agent.pipeline import Plan, plan
+from edge_agent.pipeline import Plan, plan, whole_records
 from edge_agent.policy import Policy, policy_for
 from edge_agent.settings import AnalyserTable, Settings
 from edge_agent.settlement import settle
@@ -36,6 +37,7 @@ OnAlarm = Callable[[str, str, Mapping[str, str]], object]
 RETRY_S = 2.0
 MOST_BROKEN = 256  # a line that babbles makes many: the one that matters must not hide behind them
 _ANSWER_S = 60.0
+_COMMENTS = ("comments",)
 # What a defect in our own code raises. It costs the one message; the bytes stay for the fix.
 _DEFECTS = (
     ArithmeticError,
@@ -194,10 +196,9 @@ class Converter:
 
     def _completes(self, planned: Plan, broken: Sequence[Transmission], reader: Reader) -> tuple[int, ...]:
         """Interrupted transmissions whose rest this complete one brought."""
-        transmission = planned.transmission
-        keys, specimens = set(planned.keys()), planned.named
-        before = [_promoted(t, transmission.source.mode) for t in broken if t.id < transmission.id]
-        return tuple(t.id for t in before if self._is_covered(t, reader, keys, specimens))
+        resend = planned.transmission
+        before = [t for t in broken if t.id < resend.id]
+        return tuple(t.id for t in before if self._is_covered(t, resend, reader)) if before else ()
 
     def _completed_by(self, planned: Plan, reader: Reader) -> int:
         """The transmission that brought the rest before this one was known to be interrupted; 0 if none did.
@@ -207,37 +208,17 @@ class Converter:
         broken = planned.transmission
         if broken.state is not TransmissionState.INTERRUPTED or not broken.text():
             return 0
-        whole = plan(broken, reader.device, reader.policy, everything=True)
-        rest = set(whole.keys()) - set(planned.keys()) or set(whole.keys())
-        known = self._ask(lambda s: s.lookup(broken.source.analyser, tuple(rest)))
-        carriers = {found.transmission for found in known.values()}
-        if not rest or rest - set(known) or whole.named - {s.specimen.id for s in whole.specimens}:
-            return 0
-        return max((t for t in carriers if t > broken.id), default=0)
+        came = self._ask(lambda s: s.completed_after(broken.source.analyser, broken.id))
+        settled = [t for t in came if t.converted and t.source.profile == reader.device.name]
+        return next((t.id for t in settled if self._is_covered(broken, t, reader)), 0)
 
-    def _is_covered(
-        self, broken: Transmission, reader: Reader, keys: set[ObservationKey], specimens: frozenset[str]
-    ) -> bool:
+    def _is_covered(self, broken: Transmission, resend: Transmission, reader: Reader) -> bool:
         try:
-            return self._covered(broken, reader, keys, specimens)
+            return _covered(_promoted(broken, resend.source.mode), resend, reader)
         except (DriverError, *_DEFECTS) as error:
             # The defect is of the broken one's bytes. It stays as it is, and costs what came after it nothing.
             log.error("Whether t%d was sent again cannot be told: %s", broken.id, type(error).__name__)
             return False
-
-    def _covered(
-        self, broken: Transmission, reader: Reader, keys: set[ObservationKey], specimens: frozenset[str]
-    ) -> bool:
-        if not broken.text():
-            return True  # not one frame got through then; a whole message has since
-        whole = plan(broken, reader.device, reader.policy, everything=True)
-        saved = plan(broken, reader.device, reader.policy)
-        wanted, named = set(whole.keys()), whole.named
-        # A resend may start where the analyser broke off, with repeated parents: what was saved need not come again.
-        rest, missing = wanted - set(saved.keys()), named - saved.named
-        if not rest and not missing:
-            rest, missing = wanted, named
-        return missing <= specimens and rest <= keys
 
     def _failed(self, transmission: Transmission, error: Exception) -> Settlement:
         # The exception's text may quote the message, so only its kind is written anywhere.
@@ -279,6 +260,41 @@ class _Facts:
     known: dict[ObservationKey, KnownObservation]
     reserved: list[Reserved]
     broken: list[Transmission]  # may be completed by it
+
+
+def _covered(broken: Transmission, resend: Transmission, reader: Reader) -> bool:
+    """Whether ``resend`` brings what of ``broken`` was not saved: all of it, or from the last level decrease on.
+
+    Comments are left aside: those of the last result may have been what did not get through.
+    """
+    if not broken.text():
+        return True  # not one frame got through then; a whole message has since
+    whole = plan(broken, reader.device, reader.policy, everything=True, aside=_COMMENTS)
+    saved = plan(broken, reader.device, reader.policy, aside=_COMMENTS)
+    again = plan(resend, reader.device, reader.policy, aside=_COMMENTS)
+    wanted, came = set(whole.keys()), set(again.keys())
+    # A resend may start where the analyser broke off, with repeated parents: what was saved need not come again.
+    rest, missing = wanted - set(saved.keys()), whole.named - saved.named
+    if rest or missing:
+        return rest <= came and missing <= again.named
+    everything = wanted <= came and whole.named <= again.named
+    return everything or _unsaved(broken, reader.device) <= _said(resend, reader.device)
+
+
+def _unsaved(broken: Transmission, device: Device) -> set[tuple[str, ...]]:
+    """The records from the last level decrease on."""
+    read, _ = device.read(whole_records(broken.text()))
+    return {_content(r) for message, _ in read[-1:] for r in message.records[message.saved :] if r.type != "H"}
+
+
+def _said(transmission: Transmission, device: Device) -> set[tuple[str, ...]]:
+    read, _ = device.read(transmission.text())
+    return {_content(record) for message, _ in read for record in message.records}
+
+
+def _content(record: Record) -> tuple[str, ...]:
+    """Without its sequence number."""
+    return (record.type, *record.fields[2:])
 
 
 def _unconverted(store: Store) -> list[tuple[Transmission, list[Group]]]:

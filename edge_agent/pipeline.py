@@ -8,7 +8,7 @@ Promised: every result of the transmission ends as converted, duplicate, held or
 that a result is right; the analyser's text is carried as it is.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from drivers.canonical import Hold, Kind, Observation, Order, Report, Role, Specimen
@@ -63,20 +63,28 @@ class Plan:
         return 2 * len(self.specimens)
 
 
-def plan(transmission: Transmission, device: Device, policy: Policy, *, everything: bool = False) -> Plan:
+def plan(
+    transmission: Transmission,
+    device: Device,
+    policy: Policy,
+    *,
+    everything: bool = False,
+    aside: Collection[str] = (),
+) -> Plan:
     """Read a transmission's bytes and decide what can be published.
 
     Of an interrupted transmission only what the analyser may presume saved is read (LIS02-A2 §4.2.1), also when its
-    rest came with another, unless ``everything`` asks for the tail too, as far as its records are whole. Raises
-    drivers.errors.DriverError when the driver has a defect; content never raises.
+    rest came with another, unless ``everything`` asks for the tail too, as far as its records are whole. ``aside``:
+    what the keys leave out beside what the profile calls volatile. Raises drivers.errors.DriverError when the driver
+    has a defect; content never raises.
     """
-    text = _whole_records(transmission.text()) if everything else transmission.text()
+    text = whole_records(transmission.text()) if everything else transmission.text()
     if not text:
         return Plan(transmission, holds=(_unframed(transmission),))
     saved_only = transmission.state in _PART_ONLY and not everything
     read, holds = device.read(text, saved_only=saved_only)
     readings = [(message, report) for message, report in read if message.records]  # else nothing of it was saved
-    ring = KeyRing(_sender(transmission.source), device.profile.result.volatile)
+    ring = KeyRing(_sender(transmission.source), (*device.profile.result.volatile, *aside))
     coding = device.coding()
     specimens = tuple(
         _specimen(_with_cancelled(specimen), report, coding, policy, ring)
@@ -104,7 +112,7 @@ def _sender(source: Source) -> str:
     return source.analyser if source.mode == "production" else f"{source.analyser} in {source.mode}"
 
 
-def _whole_records(text: bytes) -> bytes:
+def whole_records(text: bytes) -> bytes:
     """Without the record in whose middle the transmission broke off."""
     return text[: max(text.rfind(b"\r"), text.rfind(b"\n")) + 1]
 

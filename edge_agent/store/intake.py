@@ -105,6 +105,14 @@ class Intake:
         )
         return [self.transmission(row[0]) for row in rows]
 
+    def completed_after(self, analyser: str, id: int, limit: int = 16) -> list[Transmission]:
+        """Complete and begun after that one, oldest first, with their chunks."""
+        rows = self._database.rows(
+            "SELECT id FROM transmission WHERE id > ? AND analyser = ? AND state = 'complete' ORDER BY id LIMIT ?",
+            (id, analyser, limit),
+        )
+        return [self.transmission(row[0]) for row in rows]
+
     def last_complete(self, analyser: str) -> datetime | None:
         """When its newest complete transmission ended."""
         ended = self._database.value(

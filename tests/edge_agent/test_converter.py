@@ -397,6 +397,40 @@ def test_a_resend_on_another_line_completes_what_is_known_to_be_broken_only_late
         assert specimens(made) == ["S24-0028", "S24-0029"]
 
 
+NOTED = (HEADER, PATIENT, FIRST, na("140"), "C|1|I|haemolytic|G", SECOND, na("141"), END)
+
+
+def test_a_result_that_broke_off_before_its_comment_is_completed_by_the_resend_that_has_it(tmp_path: Path) -> None:
+    with bench(tmp_path) as made:
+        old = made.receive(records(*NOTED[:4]), event=BROKEN)
+        new = made.receive(records(*NOTED))
+        assert states_after(made, old) == [TransmissionState.COMPLETED_BY]
+        assert made.transmission(old).completed_by == new
+        assert specimens(made) == ["S24-0028", "S24-0029"]
+
+
+def test_so_it_is_when_the_resend_came_first(tmp_path: Path) -> None:
+    with bench(tmp_path) as made:
+        old = still_receiving(made, records(*NOTED[:4]))
+        made.receive(records(*NOTED))
+        made.convert()
+        made.do(lambda s: s.end(old, BROKEN, "link"))
+        assert states_after(made, old) == [TransmissionState.COMPLETED_BY]
+        assert specimens(made) == ["S24-0028", "S24-0029"]
+
+
+def test_a_resend_from_a_patient_with_whom_it_broke_off_completes_it(tmp_path: Path) -> None:
+    """Nothing of that patient was cut off but the P itself: it is what has to come again."""
+    other = "P|2||P-1018||Lee^Ho"
+    with bench(tmp_path) as made:
+        old = made.receive(records(HEADER, PATIENT, FIRST, na("140"), other), event=BROKEN)
+        made.receive(records(HEADER, "P|1||P-1019", SECOND, na("141"), END))
+        assert states_after(made, old) == [TransmissionState.INTERRUPTED]
+        made.receive(records(HEADER, other, order("S24-0030"), na("142"), END))
+        assert states_after(made, old) == [TransmissionState.COMPLETED_BY]
+        assert specimens(made) == ["S24-0028", "S24-0029", "S24-0030"]
+
+
 def test_another_message_on_another_line_does_not(tmp_path: Path) -> None:
     with bench(tmp_path) as made:
         old = still_receiving(made, records(*PART))

@@ -132,6 +132,10 @@ class MemoryStore:
         found = [t for t in self.transmissions.values() if t.state is TransmissionState.INTERRUPTED]
         return [t for t in reversed(found) if t.source.analyser == analyser][:limit]
 
+    def completed_after(self, analyser: str, id: int, limit: int = 16) -> list[Transmission]:
+        found = [t for t in self.transmissions.values() if t.id > id and t.state is TransmissionState.COMPLETE]
+        return [t for t in found if t.source.analyser == analyser][:limit]
+
     def transmission(self, id: int) -> Transmission:
         if id not in self.transmissions:
             raise UnknownRowError("transmission")

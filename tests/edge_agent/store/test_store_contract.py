@@ -103,6 +103,16 @@ def test_an_interruption_is_completed_by_what_was_settled_before_it(any_store):
     assert any_store.counts().interrupted == {}
 
 
+def test_what_was_completed_after_an_interruption_is_found_oldest_first(any_store):
+    before, broken = received(any_store), received(any_store, event=TransmissionEvent.BROKEN, reason="link")
+    first, _ = received(any_store), received(any_store, "xn2")
+    any_store.open_transmission(source())
+    second = received(any_store)
+    assert [t.id for t in any_store.completed_after("xn1", broken)] == [first, second]
+    assert [t.id for t in any_store.completed_after("xn1", broken, limit=1)] == [first]
+    assert before < broken
+
+
 # conversion
 
 
