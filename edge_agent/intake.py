@@ -4,7 +4,8 @@ Promised: frames and evidence are stored in the order they came; a transmission 
 first chunk, so that none is ever empty; every transmission opened here is ended, later if storage does not work now,
 and at the next start if the process dies. Not promised: that a commit which reported an error left nothing behind.
 Before anything is added after such an error, what is there is compared with what should be, and a difference ends the
-transmission: the analyser then sends all of it again and the content is recognised.
+transmission: the analyser then sends all of it again and the content is recognised. Of a line that sends rubbish and
+not one good frame, what is beyond ``MOST_RUBBISH`` is not kept: none of it was acknowledged.
 """
 
 import asyncio
@@ -25,6 +26,8 @@ log = logging.getLogger(__name__)
 
 RETRY_S = 2.0
 MOST_UNENDED = 1000
+MOST_RUBBISH = 16 * 1024 * 1024  # bytes of transmissions without one good frame, kept between two good frames of a link
+RUBBISH_ROW = 512  # what such a transmission takes beside its bytes
 
 
 class UncertainError(AgentError):
@@ -71,11 +74,22 @@ class Endings:
         self._on_stored = on_stored
         self._unended: list[Ending] = []
         self._news = asyncio.Event()
+        self._rubbish = 0
 
     async def end(self, ending: Ending) -> None:
         """End it now, or as soon as storage works. Never raises for storage."""
         if not await self._try(ending):
             self._remember(ending)
+
+    def has_room(self, chunks: Sequence[Chunk]) -> bool:
+        """Whether a transmission of nothing but evidence is kept: a line that babbles must not fill the disk."""
+        before, self._rubbish = self._rubbish, self._rubbish + RUBBISH_ROW + sum(len(c.raw) for c in chunks)
+        if before <= MOST_RUBBISH < self._rubbish:
+            log.warning("A line sends rubbish and nothing else; no more of it is kept until a good frame comes.")
+        return self._rubbish <= MOST_RUBBISH
+
+    def good_frame(self) -> None:
+        self._rubbish = 0
 
     def told(self) -> None:
         """A transmission was completed by its last frame."""
@@ -173,6 +187,7 @@ class Intake:
         receipt = commit.future.result()
         self._doubt = False
         self.evidence.stored()
+        self._endings.good_frame()
         if commit.ends:
             self._over()
             self._endings.told()
@@ -209,7 +224,7 @@ class Intake:
     async def close(self, event: TransmissionEvent, reason: str) -> None:
         """End the open transmission. Evidence without one makes one of its own, unless all of it is stored already."""
         chunks, number = tuple(self.evidence.waiting(final=True)), self.transmission
-        nothing = number is None and (not chunks or self.evidence.only_repeats())
+        nothing = number is None and (not chunks or self.evidence.only_repeats() or not self._endings.has_room(chunks))
         ending = Ending(self._source, number, chunks, event, reason, self._doubt)
         self._over()
         if not nothing:

@@ -12,6 +12,7 @@ No patient data reaches a log or an alarm from here.
 """
 
 import asyncio
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -43,6 +44,7 @@ IN_TIME = 0.6  # part of the sender's reply timer (LIS01-A2 §6.5.2.2: 15 s) aft
 LAST_COMMIT_S = 5.0  # how long a stopping session waits for its last commit
 NOT_READY = "not-ready"  # Refused.reason of a good frame that came while nothing could be stored
 AT_ONCE = 16_384  # bytes
+TURN = 64  # events
 FLUSH_S = 2.0  # evidence of an open transmission is stored at least this soon
 
 
@@ -191,7 +193,9 @@ class Session:
     # events
 
     async def _events(self) -> None:
-        while True:
+        for number in itertools.count(1):
+            if number % TURN == 0:  # thousands of ENQ in one read leave the others their turn
+                await asyncio.sleep(0)
             self._receiver.ready = self._ready()
             event = self._receiver.next_event(self._clock.monotonic())
             if event is None:

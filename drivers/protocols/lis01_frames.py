@@ -140,8 +140,13 @@ class Cutter:
     def _take_enq(self, in_session: bool) -> Piece:
         # In a session an ENQ that something follows waits for no answer: its sender has gone on, and would take a late
         # ACK for the answer to what it sent since.
-        waits = not in_session or self._padding.sub(b"", self._buffer[1:]) == b""
+        waits = not in_session or self._nothing_behind(1)
         return self._take(1, Kind.ENQ, cut=not waits)
+
+    def _nothing_behind(self, start: int) -> bool:
+        """Whether there is padding at most from ``start`` on."""
+        found = self._padding.match(self._buffer, start)
+        return (found.end() if found else start) == len(self._buffer)
 
     # Frames
 
@@ -264,7 +269,7 @@ class Cutter:
 
     def _give_up(self, at: int) -> Piece:
         """End an unfinished frame before the control byte at ``at``."""
-        if self._buffer[at] == ENQ and self._padding.sub(b"", self._buffer[at + 1 :]) == b"":
+        if self._buffer[at] == ENQ and self._nothing_behind(at + 1):
             # NAK is right for both: a new sender tries ENQ again in 10 s, one whose byte was damaged resends its frame.
             return self._take(len(self._buffer), Kind.DAMAGED, "unfinished")
         return self._take(at, Kind.DAMAGED, "unfinished", cut=True)
