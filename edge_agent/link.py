@@ -18,7 +18,8 @@ from edge_agent.monitor.alarms import Alarms
 from edge_agent.session import Activity, Session
 from edge_agent.store.rows import Source
 from edge_agent.store.thread import StoreThread
-from edge_agent.transport.base import Connection, Guarded, LinkState, Refusal, Transport
+from edge_agent.transport.base import Connection, Counting, Guarded, LinkState, Refusal, Transport
+from edge_agent.transport.line_errors import LineErrors
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ class LinkStatus:
     asked: datetime | None = None  # when it last asked to send
     unframed: int = 0  # bytes outside any frame
     refused_for: str = ""  # why the last refused frame was
+    line_errors: LineErrors | None = None  # of a serial port that counts them
 
     @property
     def link(self) -> str:
@@ -117,6 +119,7 @@ class Link:
             self._activity.asked,
             self._activity.unframed,
             self._activity.refused_for,
+            self._transport.line_errors if isinstance(self._transport, Counting) else None,
         )
 
     async def _on_connection(self, connection: Connection) -> None:

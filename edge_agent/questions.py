@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -153,6 +153,7 @@ class Questions:
             "last_result": shown(status.last_result or (told.last_result if told else None)),
             "asked": shown(status.asked),
             "unframed_bytes": status.unframed,
+            "line_errors": asdict(status.line_errors) if status.line_errors else None,
             "refused_frames": status.refused,
             "refused_for": REFUSALS.get(status.refused_for, status.refused_for),
             "held": held.get(link.analyser_id, 0),

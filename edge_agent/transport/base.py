@@ -6,6 +6,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
+from edge_agent.transport.line_errors import LineErrors
+
 
 @dataclass(frozen=True, slots=True)
 class LinkState:
@@ -57,6 +59,15 @@ class Guarded(Protocol):
     """A transport that others call, and that may turn them away."""
 
     on_refused: OnRefused
+
+
+@runtime_checkable
+class Counting(Protocol):
+    """A transport whose driver may count damaged bytes."""
+
+    @property
+    def line_errors(self) -> LineErrors | None:
+        """None where nothing counts."""
 
 
 @runtime_checkable

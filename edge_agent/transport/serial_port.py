@@ -18,6 +18,7 @@ from edge_agent.transport.backoff import Backoff
 from edge_agent.transport.base import OnConnection, OnState
 from edge_agent.transport.calls import serve
 from edge_agent.transport.errors import sentence
+from edge_agent.transport.line_errors import Counters, LineErrors, counters
 from edge_agent.transport.port_url import SerialUrl
 from edge_agent.transport.report import StateReport
 from edge_agent.transport.serial_threads import Port, SerialConnection
@@ -37,6 +38,12 @@ class SerialPort:
         self._clock = clock
         self._backoff = backoff
         self._opener = opener or open_port
+        self._connection: SerialConnection | None = None
+
+    @property
+    def line_errors(self) -> LineErrors | None:
+        """Since the port was opened last; None where nothing counts them."""
+        return self._connection.line_errors if self._connection else None
 
     async def run(self, on_connection: OnConnection, on_state: OnState) -> None:
         report = StateReport(self._clock, on_state)
@@ -67,14 +74,19 @@ class SerialPort:
         except asyncio.CancelledError:
             opening.add_done_callback(_close_again)  # the thread cannot be stopped, and must not leave the port locked
             raise
-        connection = SerialConnection(port, self._url.name, asyncio.get_running_loop())
-        connection.start()
-        return connection
+        loop = asyncio.get_running_loop()
+        self._connection = SerialConnection(port, self._url.name, loop, None if self._url.remote else _counters(port))
+        self._connection.start()
+        return self._connection
 
 
 def _close_again(opening: "asyncio.Future[Port]") -> None:
     if opening.exception() is None:
         in_thread(opening.result().close)
+
+
+def _counters(port: Port) -> Counters | None:
+    return counters(port.fileno()) if isinstance(port, serial.Serial) and hasattr(port, "fileno") else None
 
 
 def open_port(url: SerialUrl) -> Port:

@@ -2,19 +2,23 @@
 
 Promised: bytes arrive in order; a port that is unplugged ends the connection; a session that does not read stops the
 reading thread instead of filling memory (the driver's buffer then overflows, the frame's checksum fails and the
-analyser sends it again). Not promised: line errors told apart. A byte damaged on the line (parity, framing) arrives as
-NUL, so that it cannot pass for data.
+analyser sends it again). A byte damaged on the line (parity, framing) arrives as NUL, so that it cannot pass for data;
+what the driver counts of them is looked at after each read, and a first rise is a line in the log.
 
 The threads call the loop by ``call_soon_threadsafe`` only, and bear a loop that has closed meanwhile.
 """
 
 import asyncio
+import logging
 import queue
 import threading
 from typing import Protocol
 
 from edge_agent.transport.inbox import LIMIT, Inbox
+from edge_agent.transport.line_errors import Counters, LineErrors
 from edge_agent.transport.threads import fail, finish, in_thread, post
+
+log = logging.getLogger(__name__)
 
 AT_ONCE = 65_536  # bytes taken from the driver in one call
 JOIN_S = 5.0
@@ -36,8 +40,12 @@ class Port(Protocol):
 class SerialConnection:
     """A ``Connection`` on an open port. Owns the port: ``join`` closes it."""
 
-    def __init__(self, port: Port, name: str, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, port: Port, name: str, loop: asyncio.AbstractEventLoop, counters: Counters | None = None
+    ) -> None:
         self.peer = name
+        self.line_errors = counters.look() if counters else None  # None: nothing counts them
+        self._counters = counters
         self.lost_by: OSError | None = None
         self._port = port
         self._loop = loop
@@ -118,12 +126,21 @@ class SerialConnection:
             while not self._stopping.is_set():
                 # read(n) waits for n bytes: ask only for what is there. Unplugged ports raise here too, a plain OSError
                 data = self._port.read(min(self._port.in_waiting, AT_ONCE) or 1)
+                self._look()
                 if data:
                     self._hand_over(data)
         except OSError as lost:
             error = lost
         finally:
             post(self._loop, self._end, error)
+
+    def _look(self) -> None:
+        found = self._counters.look() if self._counters else None
+        if found is None:
+            return
+        if found.total and self.line_errors == LineErrors():
+            log.warning("%s is a bad line: %s. Check cable, ground and baud rate.", self.peer, found)
+        self.line_errors = found
 
     def _hand_over(self, data: bytes) -> None:
         with self._room:
