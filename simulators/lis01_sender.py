@@ -12,6 +12,8 @@ from simulators.errors import NotAcceptedError
 from simulators.framing import ACK, ENQ, EOT, NAK, Frame
 from simulators.lines import Line
 
+MOST_STALE = 16  # reads; a line that never ends talking is not waited for
+
 
 @dataclass(frozen=True, slots=True)
 class Timers:
@@ -69,7 +71,7 @@ class Sender:
         self._line.write(EOT)
 
     def _establish(self) -> None:
-        self._unread = b""
+        self._throw_away()
         for _ in range(self._timers.enquiries):
             self._line.write(ENQ)
             self.counters.enquiries += 1
@@ -81,6 +83,13 @@ class Sender:
                 self._give_up("The receiver did not answer the ENQ.")
             self._stand_back(answer)
         self._give_up("The receiver stayed busy.")
+
+    def _throw_away(self) -> None:
+        """What came since the last session answers nothing of this one."""
+        self._unread = b""
+        for _ in range(MOST_STALE):
+            if not self._line.read(0.0):
+                return
 
     def _stand_back(self, answer: bytes) -> None:
         if answer == NAK:

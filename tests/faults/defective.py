@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from end_to_end.lab import ROOT, AgentProcess
+from faults.line_defects import LINE_DEFECTS
 from paho.mqtt.properties import Properties
 
 from edge_agent.cli.main import main
@@ -162,6 +163,7 @@ DEFECTS: Mapping[str, Callable[[], None]] = {
     "rename-retries": rename_retries,
     "age-by-the-wall": age_by_the_wall_clock,
     "timers-by-the-wall": timers_by_the_wall_clock,
+    **LINE_DEFECTS,
 }
 
 
