@@ -240,7 +240,7 @@ class Agent:
     ) -> str:
         """One message more; its id."""
         message_id = self.store.urgent(
-            lambda s: _queue(s, specimen, analyser, route, stat=stat, graphics=graphics, filler=filler)
+            lambda s: queue_one(s, specimen, analyser, route, stat=stat, graphics=graphics, filler=filler)
         ).result()
         if hasattr(self, "publisher") and self.loop.is_running():
             self.loop.call_soon_threadsafe(self.publisher.kick)
@@ -279,7 +279,10 @@ class Agent:
 _SOURCE = Source("xn1", "127.0.0.1", "sysmex_xn", 1, "00", "production")
 
 
-def _queue(store: Store, specimen: str, analyser: str, route: Route, *, stat: bool, graphics: bool, filler: int) -> str:
+def queue_one(
+    store: Store, specimen: str, analyser: str, route: Route, *, stat: bool, graphics: bool, filler: int
+) -> str:
+    """One message more in the store; its id."""
     (reserved,) = store.reserve(1)
     transmission = store.open_transmission(_SOURCE)
     store.append(transmission, [Chunk(ChunkKind.FRAME, b"\x02x", text=b"x", number=1, last=True)], end="L")
