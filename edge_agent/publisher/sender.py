@@ -158,6 +158,11 @@ class Sender:
             outlet.retries.remove(entry.id)
             await self._send_again(entry.id, entry, Lane.PROBE)
             return
+        parked = next((message for message, name in self._board.parked.items() if name == outlet.name), None)
+        if parked is not None:  # the store does not hand it out meanwhile
+            del self._board.parked[parked]
+            await self._send_again(parked, None, Lane.PROBE)
+            return
         for row in await self._ready(_AT_A_TIME):
             if self._board.outlet(row.route) is outlet and self._topic(row) not in self._board.pauses:
                 await self._publish(row, None, Lane.PROBE)
