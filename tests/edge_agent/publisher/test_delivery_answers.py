@@ -448,3 +448,12 @@ def test_each_route_has_its_own_slots(tmp_path: Path) -> None:
     rig.ack(results[0])
     assert rig.pump() == [results[2]]
     rig.end()
+
+
+def test_the_brokers_words_are_kept_with_its_answer(rig: Rig) -> None:
+    taken, refused = rig.queue(), rig.queue()
+    rig.pump()
+    rig.puback(taken, 0x00, "thank you")
+    rig.puback(refused, 0x97, "come back later")
+    assert rig.store.attempts(taken)[-1].detail == "thank you"
+    assert rig.store.attempts(refused)[-1].detail == 'a quota of the broker is used up (0x97): "come back later"'

@@ -9,6 +9,7 @@ from support_loop import in_loop
 
 from edge_agent.store.errors import StorageFailedError
 from edge_agent.store.group import Outcome
+from edge_agent.store.thread import StoreThread
 from edge_agent.store.waiting import InLoop, InThread, resolve
 
 
@@ -58,3 +59,14 @@ def test_a_loop_that_was_closed_disturbs_nobody() -> None:
     loop.close()
     resolve([(gone, Outcome(1)), (there, Outcome(2))])
     assert there.future.result(0) == 2
+
+
+def test_a_job_of_an_event_loop_is_done_and_told_in_that_loop(open_store) -> None:
+    thread = StoreThread(open_store)
+    thread.start()
+
+    async def main() -> list[int]:
+        return await asyncio.gather(*(thread.urgent_in_loop(lambda store, n=n: n) for n in range(3)))  # type: ignore[misc]
+
+    assert asyncio.run(main()) == [0, 1, 2]
+    thread.stop()
