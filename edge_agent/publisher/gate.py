@@ -26,7 +26,6 @@ class BadStateError(ValueError):
 class _Instance:
     online: bool
     timestamp: int | float
-    born: int | float | None  # the newest online this instance ever said
 
 
 @dataclass(slots=True)
@@ -86,17 +85,15 @@ class Gate:
     def _take(self, consumer: _Consumer, instance: str, online: bool, timestamp: int | float) -> None:
         known = consumer.instances.get(instance)
         if known is None:
-            consumer.instances[instance] = _Instance(online, timestamp, timestamp if online else None)
+            consumer.instances[instance] = _Instance(online, timestamp)
             consumer.overruled = consumer.overruled and online
             return
-        if timestamp < known.timestamp or (not online and known.born is not None and timestamp < known.born):
+        if timestamp < known.timestamp:
             return
         if known.online and not online:
             consumer.overruled = False
             consumer.farewells += 1
         known.online, known.timestamp = online, timestamp
-        if online:
-            known.born = timestamp
 
     def _settle(self, consumer: _Consumer) -> None:
         silent = bool(consumer.instances) and not any(i.online for i in consumer.instances.values())
