@@ -192,3 +192,33 @@ def test_a_held_group_beside_a_filed_message_of_another_specimen_keeps_both(stor
     purged(store, clock)
     assert store.message(outgoing.id) is not None
     assert outgoing.specimen_key == digest("xn1/S1")
+
+
+def test_what_is_exactly_as_old_as_the_limit_stays_one_more_moment(store, clock):
+    sent = queued(store, values=("GLU",))
+    filed(store, sent)
+    clock.advance(days=90)
+    purged(store, clock)
+    assert store.message(sent) is not None
+    clock.advance(days=310)
+    purged(store, clock)
+    assert key("GLU") in store.lookup("xn1", [key("GLU")])
+    clock.advance(seconds=1)
+    purged(store, clock)
+    assert store.lookup("xn1", [key("GLU")]) == {}
+
+
+def test_a_step_is_one_for_all_kinds_together(store, clock):
+    values = [f"V{n}" for n in range(40)]
+    filed(store, queued(store, values=values))
+    for n in range(30):
+        store.audit("old", {"n": str(n)})
+    clock.advance(days=401)
+    before = clock.now() - timedelta(days=400)
+    steps = []
+    while removed := store.purge(filed_before=before, identities_before=before, step_rows=25):
+        steps.append(removed)
+    transmission, *rest = steps
+    assert transmission > 40, "a transmission goes whole"
+    assert max(rest) <= 25
+    assert store.lookup("xn1", [key("V0")]) == {}
