@@ -102,7 +102,6 @@ class Session:
         self._unanswered: FrameReceived | None = None  # its commit is under way
         self._open = False
         self._mute = False  # the other side is gone
-        self._stale = False  # what is being received came while nobody answered
         self._heard_at = 0.0
         self._saw_failure = False
 
@@ -151,14 +150,11 @@ class Session:
         """Storage stood still for so long that the sender gave up, perhaps several times (EOT, ENQ, EOT, ENQ).
 
         Two answers to two ENQ would make it one answer ahead: it would take the ACK of each frame for that of the
-        next, and believe its last one stored when it is not. So what came meanwhile is received, and not answered.
+        next, and believe its last one stored when it is not. So what came meanwhile is received, and not answered:
+        it stays late until the next bytes are waited for.
         """
-        self._stale = True
-        try:
-            while data := await self._connection.read(0.0):  # what is there already
-                await self._receive(data)
-        finally:
-            self._stale = False
+        while data := await self._connection.read(0.0):  # what is there already
+            await self._receive(data)
 
     async def _read(self) -> bytes | None:
         """Bytes; b"" at the end; None when a timer is due."""
@@ -350,7 +346,7 @@ class Session:
 
     async def _answer(self, data: bytes) -> None:
         """Write, unless nobody waits for it any more: what has come is still received, and stored."""
-        if not data or self._mute or self._stale or self._is_late() or self._receiver.overtaken:
+        if not data or self._mute or self._is_late() or self._receiver.overtaken:
             return
         try:
             await self._connection.write(data)
