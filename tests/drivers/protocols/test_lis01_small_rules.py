@@ -259,3 +259,23 @@ def test_blank_lines_after_the_end_leave_it_the_end():
     assert ends.add(b"\r", whole=True) is True
     assert ends.add(PATIENT, whole=True) is False
     assert ends.add(b"\r", whole=True) is False
+
+
+def test_what_never_ends_a_frame_is_given_back_before_the_longest_and_one_read_are_exceeded(plain):
+    """Memory stays bounded: nothing is kept of a line that babbles beyond the longest frame."""
+    it = plain(dialect(max_frame=100))
+    it.send(ENQ + b"\x02" + b"x" * 500)
+    it.wait(1)
+    assert it.raw.count(b"x") >= 400
+    assert it.names[1] == "Refused(too-long)"
+    assert len(it.events[1].raw) <= 101
+
+
+def test_padding_does_not_make_a_control_byte_stand_alone(link):
+    """An ENQ, padding and text: the ENQ was a damaged byte of the text, and nobody waits for an answer to it."""
+    it = link()
+    it.send(ENQ + frame(1, HEADER))
+    it.send(ENQ + b"\r\nP|1\r")
+    it.wait(1)
+    assert "Closed(enq)" not in it.names
+    assert it.answers == ACK * 2

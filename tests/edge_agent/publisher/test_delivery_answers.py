@@ -457,3 +457,18 @@ def test_the_brokers_words_are_kept_with_its_answer(rig: Rig) -> None:
     rig.puback(refused, 0x97, "come back later")
     assert rig.store.attempts(taken)[-1].detail == "thank you"
     assert rig.store.attempts(refused)[-1].detail == 'a quota of the broker is used up (0x97): "come back later"'
+
+
+def test_a_word_about_a_filed_message_in_flight_makes_no_ordinary_retry_of_it(rig: Rig) -> None:
+    message = rig.queue()
+    rig.pump()
+    rig.taken(message)
+    rig.ack(message)
+    rig.store.send_again(message, who="kim", note="lost there")
+    rig.delivery.look()
+    assert rig.pump() == [message]
+    rig.do(rig.delivery.decided(message))
+    rig.taken(message)
+    rig.wait(ACK_TIMEOUT_S)
+    assert rig.wait(FIRST_BACKOFF_S + 1) == []
+    assert rig.wait(5 * 60) == [message], "the store gives it out five minutes after its last try"
