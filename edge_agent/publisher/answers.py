@@ -43,7 +43,7 @@ class Outcome:
     answer: Answer | None = None
     wrong: Wrong | None = None
     analyser: str = ""
-    digest_ok: bool | None = None  # None = no digest was given
+    digest_ok: bool | None = None  # of one that holds; None = no digest was given
     state: MessageState | None = None  # what the message is now
 
     @property
@@ -76,6 +76,6 @@ def judge(ack: AckMessage, row: OutboxRow | None, options: MqttOptions) -> Outco
         return Outcome(wrong=Wrong.FOREIGN, analyser=row.analyser)
     given = None if ack.digest is None else ack.digest == row.digest
     if given is False or (given is None and options.require_digest):
-        return Outcome(wrong=Wrong.DIGEST, analyser=row.analyser, digest_ok=given)
+        return Outcome(wrong=Wrong.DIGEST, analyser=row.analyser)
     answer = on_answer(ack.code, ack.error)
     return Outcome(answer, None, row.analyser, given)
