@@ -8,7 +8,6 @@ import hashlib
 import multiprocessing
 import os
 import queue
-import random
 import sys
 import threading
 from collections import defaultdict
@@ -157,7 +156,7 @@ def main(only: Sequence[str], sample: int | None, seed: int, workers: int, write
     unknown = [f"{module}: {name}" for module, some in harmless.items() for name in some if (module, name) not in names]
     counted = [m for m in found if m.name not in harmless.get(m.module, {}) and (not only or m.module in only)]
     if sample is not None:
-        counted = random.Random(seed).sample(counted, min(sample, len(counted)))
+        counted = drawn(counted, sample, seed)
     known = tests(project)
     ledger = Ledger(
         project.kept / "verdicts.json", {m: digest(Path(m)) for m in project.modules()}, _digest_of_tests(known)
@@ -195,6 +194,11 @@ def _try_all(
     ledger.save()
     if shared.noticed_without_change:
         raise click.ClickException(f"tests fail without a change: {', '.join(shared.noticed_without_change)}")
+
+
+def drawn(mutants: Sequence[Mutant], count: int, seed: int) -> list[Mutant]:
+    """By chance, and mostly the same ones again after a module was changed."""
+    return sorted(mutants, key=lambda m: hashlib.sha256(f"{seed} {m.module} {m.name}".encode()).digest())[:count]
 
 
 def _digest_of_tests(known: Iterable[Test]) -> str:

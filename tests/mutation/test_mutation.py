@@ -56,7 +56,9 @@ def test_five_are_many():
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    (tmp_path / "pytest.ini").write_text("[pytest]\npythonpath = .\naddopts = -p no:cacheprovider\n")
+    (tmp_path / "pytest.ini").write_text(
+        "[pytest]\npythonpath = .\naddopts = -p no:cacheprovider\nfilterwarnings = error\n"
+    )
     (tmp_path / "small_module.py").write_text(MODULE)
     return tmp_path
 
