@@ -79,7 +79,7 @@ class LoadedBench:
             return 0
 
         verdict, last = _in_a_fork(child, [seconds for _, seconds in todo])
-        return verdict, todo[last][0] if todo and verdict in (KILLED, TIMEOUT) else ""
+        return verdict, todo[last][0] if last >= 0 and verdict in (KILLED, TIMEOUT) else ""
 
     def _patch(self, changed: Mapping[tuple[str, str, int], CodeType]) -> bool:
         """Put the changed code into living functions; false when one of them cannot take it."""
@@ -110,11 +110,23 @@ class BareBench:
         def child(tell: Callable[[int], None]) -> int:
             sys.meta_path.insert(0, _Finder(dotted(module), code))
             tell(0)
-            found = pytest.main([*_QUIET, "-x", *(test for test, _ in tests)])
+            begun = _Begun({test: number for number, (test, _) in enumerate(tests, start=1)}, tell)
+            found = pytest.main([*_QUIET, "-x", *(test for test, _ in tests)], plugins=[begun])
             return 0 if found is pytest.ExitCode.OK else 1
 
-        verdict, _ = _in_a_fork(child, [_STARTING_S + sum(seconds for _, seconds in tests)])
-        return verdict, ""
+        verdict, last = _in_a_fork(child, [_STARTING_S, *(seconds for _, seconds in tests)])
+        return verdict, tests[last - 1][0] if last > 0 and verdict in (KILLED, TIMEOUT) else ""
+
+
+class _Begun:
+    """A plugin of pytest that tells which test begins."""
+
+    def __init__(self, numbers: Mapping[str, int], tell: Callable[[int], None]) -> None:
+        self._numbers = numbers
+        self._tell = tell
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        self._tell(self._numbers[nodeid])
 
 
 class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -145,15 +157,15 @@ def _in_a_fork(child: Callable[[Callable[[int], None]], int], usual: Sequence[fl
         with contextlib.suppress(BaseException):
             os.setsid()
             os.environ["TMPDIR"] = tempfile.tempdir = folder
-            code = child(lambda number: _write(writing, number))
+            code = child(lambda number: _write(writing, number.to_bytes(2)))
         os._exit(code)
     os.close(writing)
     ended = os.pidfd_open(process)
     try:
         number = -1
         while ready := select.select([reading, ended], [], [], 5 * usual[max(number, 0)] + _PATIENCE_S)[0]:
-            if reading in ready and os.read(reading, 1):
-                number += 1
+            if reading in ready and (told := os.read(reading, 2)):
+                number = int.from_bytes(told)
             elif ended in ready:
                 _, status = os.waitpid(process, 0)
                 process = 0
@@ -166,8 +178,8 @@ def _in_a_fork(child: Callable[[Callable[[int], None]], int], usual: Sequence[fl
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _write(pipe: int, _number: int) -> None:
-    os.write(pipe, b".")
+def _write(pipe: int, number: bytes) -> None:
+    os.write(pipe, number)
 
 
 def _end(process: int) -> None:

@@ -48,10 +48,9 @@ class Mutant:
         return f"{self.where.place}: {self.before} -> {self.after} ({self.occurrence})"
 
     def unchanged(self) -> "Mutant":
-        """The module as it is, under the name of a change: what must not be noticed."""
+        """The module as it is: what must not be noticed."""
         place = getattr(self._parent, self._field)
-        node = place if self._index is None else place[self._index]
-        return replace(self, before="nothing", after=self.name, _new=node)
+        return replace(self, _new=place if self._index is None else place[self._index])
 
     def code(self, filename: str) -> CodeType:
         """The module with the change, compiled."""
