@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from support_free_port import free_port
 
+from edge_agent.clock import SystemClock
 from edge_agent.publisher.client import Connection
 from edge_agent.publisher.events import Cause, Connected, Ended, Event, PubackCame, Received
 from edge_agent.publisher.options import MqttOptions
@@ -62,7 +63,7 @@ class Desk:
         fields = {"urls": (f"mqtt://127.0.0.1:{broker.port}",), "site": "seoul-01", "gateway": "gw-01", **options}
         made = MqttOptions(**fields)
         self.broker = broker
-        self.connection = Connection(7, made.brokers[0], made, b"{}", "t/state", self.events.put)
+        self.connection = Connection(7, made.brokers[0], made, b"{}", "t/state", self.events.put, SystemClock())
 
     def next(self) -> Any:
         return self.events.get(timeout=10)
@@ -146,14 +147,14 @@ def test_a_broker_that_hangs_up_gives_no_reason_and_one_that_says_why_is_quoted(
 def test_an_address_nobody_listens_at_is_said_to_be_one() -> None:
     events: queue.Queue[Event] = queue.Queue()
     options = MqttOptions(urls=(f"mqtt://127.0.0.1:{free_port()}",), site="seoul-01", gateway="gw-01")
-    Connection(7, options.brokers[0], options, b"{}", "t/state", events.put).open()
+    Connection(7, options.brokers[0], options, b"{}", "t/state", events.put, SystemClock()).open()
     assert events.get(timeout=10) == Ended(7, Cause.NETWORK, None, "nothing listens there (connection refused)")
 
 
 def test_what_the_gateway_says_before_it_gave_up_is_not_replaced_by_what_followed() -> None:
     events: queue.Queue[Event] = queue.Queue()
     options = MqttOptions(urls=(f"mqtt://127.0.0.1:{free_port()}",), site="seoul-01", gateway="gw-01")
-    connection = Connection(7, options.brokers[0], options, b"{}", "t/state", events.put)
+    connection = Connection(7, options.brokers[0], options, b"{}", "t/state", events.put, SystemClock())
     connection.close()
     connection.open()
     assert events.get(timeout=10) == Ended(7, Cause.CLOSED, None, "closed by the gateway")

@@ -41,6 +41,8 @@ class KeptConnection:
     will: bytes
     will_topic: str
     post: Any
+    clock: Any
+    overdue_at: float | None = None
     opened: bool = False
     most: int = 16
     gone: bool = False
@@ -75,6 +77,9 @@ class KeptConnection:
 
     def answered(self, mid: int) -> None:
         self.flying.remove(mid)
+
+    def give_up_if_overdue(self) -> None:
+        """Nothing is overdue here; see test_lost_room.py."""
 
     def subscribe(self, filters: list[tuple[str, bool]]) -> int:
         self.filters = list(filters)
@@ -233,6 +238,7 @@ def test_what_is_subscribed(desk: Desk) -> None:
     assert desk.now.filters == [
         (ECHO, False),
         (ROOT + "down/ack/ivd", False),
+        (ROOT + "down/reconcile", False),
         ("ivd/v1/_central/ivd/+/state", True),
         *((filter_, True) for filter_ in desk.link.topics.read_back()),
     ]

@@ -117,7 +117,7 @@ def test_the_order_of_what_one_instance_said_is_by_its_own_time() -> None:
 def test_an_answer_outweighs_what_was_said_until_somebody_says_offline_anew() -> None:
     gate = Gate(["ivd"], Steps())
     gate.heard("ivd", "a", b'{"online": false, "timestamp": 1}')
-    gate.answered("ivd")
+    gate.answered("ivd", gate.farewells("ivd"))
     assert gate.is_open("ivd")
     gate.heard("ivd", "a", b'{"online": false, "timestamp": 2}')
     assert gate.is_open("ivd"), "it said so before"
