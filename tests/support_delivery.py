@@ -170,15 +170,16 @@ class Rig:
 
     def puback(self, message: str, code: int = 0, text: str = "") -> None:
         """The broker's answer to the newest publication of ``message``."""
-        self.do(self.delivery.puback(PubackCame(1, self.link.flying.pop(message), code, text)))
+        self.do(self.delivery.heard([PubackCame(1, self.link.flying.pop(message), code, text)]))
 
     def taken(self, *messages: str) -> None:
         for message in messages:
             self.puback(message)
 
     def ack(self, message: str, code: str = "AA", error: str = "", consumer: str = "ivd", **more: Any) -> None:
-        fields = {"correlation": message.encode(), "digest": None, **more}
-        self.do(self.delivery.answer(AckMessage(consumer, code, message, error, "", **fields)))
+        farewells = self.gate.farewells(consumer)
+        fields = {"correlation": message.encode(), "digest": None, "farewells": farewells, **more}
+        self.do(self.delivery.heard([AckMessage(consumer, code, message, error, "", **fields)]))
 
     def hang_up(self, code: int | None = None, cause: Cause = Cause.DROPPED) -> None:
         self.link.flying.clear()

@@ -13,7 +13,7 @@ from edge_agent.publisher.events import Received
 from edge_agent.publisher.options import MqttOptions
 from edge_agent.publisher.verdicts import Answer, on_answer
 from edge_agent.states import MessageState
-from edge_agent.store.rows import OutboxRow
+from edge_agent.store.rows import Addressed, OutboxRow
 from hl7.ack import read_ack
 from hl7.errors import NotAnAckError
 
@@ -36,6 +36,7 @@ class AckMessage:
     detail: str = field(repr=False)  # for the store only: the consumer's own text may name a patient
     correlation: bytes | None
     digest: str | None
+    farewells: int = 0  # of its consumer, heard before it: a later one is newer than this answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class Outcome:
         return self.answer is not None and self.answer is not Answer.RECEIVED
 
 
-def read(message: Received, consumer: str) -> AckMessage | None:
+def read(message: Received, consumer: str, farewells: int = 0) -> AckMessage | None:
     """The acknowledgement in ``message``; None when it is none."""
     try:
         ack = read_ack(message.payload)
@@ -60,10 +61,11 @@ def read(message: Received, consumer: str) -> AckMessage | None:
         return None
     digest = next((value.lower() for name, value in message.user if name == "digest"), None)
     detail = " ".join(word for word in (ack.error_code, ack.severity, ack.text[:_TEXT]) if word)
-    return AckMessage(consumer, ack.code, ack.control_id, ack.error_code, detail, message.correlation, digest)
+    error = ack.error_code
+    return AckMessage(consumer, ack.code, ack.control_id, error, detail, message.correlation, digest, farewells)
 
 
-def judge(ack: AckMessage, row: OutboxRow | None, options: MqttOptions) -> Outcome:
+def judge(ack: AckMessage, row: OutboxRow | Addressed | None, options: MqttOptions) -> Outcome:
     """What ``ack`` means for ``row``, the message its MSA-2 names."""
     if row is None or options.consumers[row.route] != ack.consumer:
         return Outcome(wrong=Wrong.FOREIGN)

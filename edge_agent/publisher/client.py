@@ -27,6 +27,7 @@ from edge_agent.publisher import tls
 from edge_agent.publisher.events import Cause, Connected, Ended, Event, PubackCame, Received, Subscribed
 from edge_agent.publisher.options import Broker, MqttOptions, Version
 from edge_agent.publisher.properties import JSON_TYPE, new_properties
+from edge_agent.publisher.property_tables import share_tables
 from edge_agent.publisher.reason_codes import admit_every_refusal
 from edge_agent.publisher.verdicts import reason
 
@@ -35,6 +36,7 @@ OPEN_TIMEOUT_S = 5.0
 _IPPROTO_TCP, _TCP_NODELAY = 6, 1  # the same numbers on every platform we run on
 
 admit_every_refusal()
+share_tables()
 
 Post = Callable[[Event], None]  # thread-safe
 

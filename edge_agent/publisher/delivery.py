@@ -6,10 +6,12 @@ was handed over is closed by an acknowledgement that holds, or is sent again wit
 that the store does not know: after a restart all of it is built from the store.
 """
 
+import logging
+from collections.abc import Callable, Sequence
 from random import Random
 
 from edge_agent.clock import Clock
-from edge_agent.publisher.answers import AckMessage, Wrong
+from edge_agent.publisher.answers import AckMessage, Outcome, Wrong
 from edge_agent.publisher.backoff import jitter
 from edge_agent.publisher.board import Board, Outlet, Sent
 from edge_agent.publisher.events import Cause, Ended, PubackCame
@@ -24,6 +26,10 @@ from edge_agent.publisher.tally import Tally
 from edge_agent.publisher.troubles import Troubles
 from edge_agent.publisher.verdicts import Answer, Puback, on_puback, reason
 from edge_agent.states import MessageState
+from edge_agent.store.errors import RefusedError
+from edge_agent.store.store import Store
+
+_log = logging.getLogger(__name__)
 
 _UNKNOWN_LIMIT = -1
 
@@ -155,21 +161,36 @@ class Delivery:
 
     # Answers of the broker
 
-    async def puback(self, event: PubackCame) -> None:
-        message = self._board.flights.get(event.mid)
-        if message is None:
-            return
+    async def heard(self, news: Sequence[PubackCame | AckMessage]) -> None:
+        """Answers of the broker and of management systems, in the order they came; each committed when this returns.
+
+        A message the store refuses to hear about (purged, or another decision came first) stops nothing.
+        """
+        known = [one for one in news if isinstance(one, AckMessage) or one.mid in self._board.flights]
+        outcomes = await self._outbox.together([self._job(one) for one in known])
+        for one, outcome in zip(known, outcomes, strict=True):
+            if isinstance(outcome, RefusedError):
+                _log.error("%s (%s)", outcome.sentence, outcome.code)
+            elif isinstance(one, AckMessage) and isinstance(outcome, Outcome):
+                self._answered(one, outcome)
+            elif isinstance(one, PubackCame) and isinstance(outcome, MessageState):
+                await self._taken_or_not(one, outcome)
+
+    def _job(self, one: PubackCame | AckMessage) -> Callable[[Store], MessageState | Outcome]:
+        if isinstance(one, AckMessage):
+            return self._outbox.answer(one, self._options, jitter(self._rng))
+        message = self._board.flights[one.mid]
         self._suspicion.passed(message)
-        verdict = on_puback(event.code)
-        words = reason(event.code, event.text) if event.code >= 0x80 else event.text
-        state = await self._outbox.puback(message, event.code, words)
-        del self._board.flights[event.mid]
+        return self._outbox.puback(message, one.code, _words(one))
+
+    async def _taken_or_not(self, event: PubackCame, state: MessageState) -> None:
+        message = self._board.flights.pop(event.mid)
         self.look()
-        sent = self._board.sent.get(message)
+        verdict, sent = on_puback(event.code), self._board.sent.get(message)
         if verdict in (Puback.TAKEN, Puback.NO_SUBSCRIBER):
             self._taken(message, sent, state, verdict)
         elif sent is not None:
-            await self._not_taken(message, sent, verdict, words)
+            await self._not_taken(message, sent, verdict, _words(event))
 
     def _taken(self, message: str, sent: Sent | None, state: MessageState, verdict: Puback) -> None:
         self._sender.taken()
@@ -212,13 +233,11 @@ class Delivery:
 
     # Answers of the management system
 
-    async def answer(self, ack: AckMessage) -> None:
-        farewells = self._gate.farewells(ack.consumer)  # what is said while the store is asked is newer than the answer
-        outcome = await self._outbox.answer(ack, self._options, jitter(self._rng))
+    def _answered(self, ack: AckMessage, outcome: Outcome) -> None:
         if outcome.wrong is not None:
             self._troubles.wrong_ack(outcome.wrong, outcome.analyser)
             return
-        self._opened(ack.consumer, farewells)
+        self._opened(ack.consumer, ack.farewells)
         if outcome.answer is Answer.RECEIVED:
             return
         self._count(ack.control_id, outcome.answer is Answer.FILED, outcome.state is MessageState.REJECTED)
@@ -254,3 +273,7 @@ class Delivery:
         if since is None:
             self._board.outlets[consumer].fresh_since = self._clock.now()
             self.look()
+
+
+def _words(event: PubackCame) -> str:
+    return reason(event.code, event.text) if event.code >= 0x80 else event.text

@@ -5,8 +5,9 @@ overwritten by one made from an older reading. A storage error comes out as ``St
 """
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -18,6 +19,7 @@ from edge_agent.publisher.options import MqttOptions
 from edge_agent.publisher.retries import BASE_S
 from edge_agent.publisher.verdicts import Answer
 from edge_agent.states import MessageState
+from edge_agent.store.errors import RefusedError
 from edge_agent.store.rows import OutboxRow, Route
 from edge_agent.store.store import Store
 from edge_agent.store.thread import StoreThread
@@ -58,21 +60,26 @@ class Outbox:
         """The row, and whether a later message of its specimen waits for its answer."""
         return await self._do(lambda s: (s.message(message), s.later_unanswered(message)))
 
-    def note_published(self, message: str, replay: str) -> "Future[None]":
-        """Not awaited before the next message goes: whether it reached the broker is told by PUBACK, not by this."""
-        return self._store.later(lambda s: s.published(message, replay=replay))
+    def note_published(self, sent: Sequence[tuple[str, str]]) -> "Future[None]":
+        """(message, replay) of each. Not awaited: whether it reached the broker is told by PUBACK, not by this."""
+        return self._store.later(lambda s: _published(s, sent))
 
-    async def puback(self, message: str, code: int, detail: str) -> MessageState:
+    async def together(self, heard: Sequence[Callable[[Store], T]]) -> list[T | RefusedError]:
+        """In one transaction and in their order. What the store refuses stops none of the others."""
+        return await self._do(lambda s: [_tried(s, job) for job in heard])
+
+    @staticmethod
+    def puback(message: str, code: int, detail: str) -> Callable[[Store], MessageState]:
         """The state the message is in after the broker's answer."""
-        return await self._do(lambda s: s.puback(message, code, detail))
+        return lambda s: s.puback(message, code, detail)
 
     async def timed_out(self, message: str) -> None:
         await self._do(lambda s: s.timed_out(message))
 
-    async def answer(self, ack: AckMessage, options: MqttOptions, jitter: float) -> Outcome:
+    def answer(self, ack: AckMessage, options: MqttOptions, jitter: float) -> Callable[[Store], Outcome]:
         """Judge an acknowledgement against the row it names and, if it holds, close or reject the row."""
         now = self._clock.now()
-        return await self._do(lambda s: _answer(s, ack, options, now, jitter))
+        return lambda s: _answer(s, ack, options, now, jitter)
 
     async def block(self, message: str, code: str, reason: str) -> OutboxRow | None:
         """The row; None if it was closed meanwhile and there is nothing to block."""
@@ -113,8 +120,22 @@ def _ready(store: Store, limit: int, since: datetime | None, skip: Collection[st
     return Ready(rows, store.next_due() if since is None and len(rows) < limit else None)
 
 
+def _published(store: Store, sent: Sequence[tuple[str, str]]) -> None:
+    for message, replay in sent:
+        with suppress(RefusedError):  # retention took it meanwhile
+            store.published(message, replay=replay)
+
+
+def _tried(store: Store, job: Callable[[Store], T]) -> T | RefusedError:
+    """The store refuses before it writes anything, so there is nothing to undo."""
+    try:
+        return job(store)
+    except RefusedError as error:
+        return error
+
+
 def _answer(store: Store, ack: AckMessage, options: MqttOptions, now: datetime, jitter: float) -> Outcome:
-    row = store.message(ack.control_id)
+    row = store.addressed(ack.control_id)
     outcome = judge(ack, row, options)
     if row is None or not outcome.decides:
         return outcome

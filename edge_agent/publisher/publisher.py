@@ -10,7 +10,7 @@ own the store and does not decide what a result says.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -19,9 +19,11 @@ from edge_agent.monitor.alarms import Alarms
 from edge_agent.monitor.certificates import Expiry
 from edge_agent.monitor.presence import Presence
 from edge_agent.publisher import answers
+from edge_agent.publisher.answers import AckMessage
 from edge_agent.publisher.delivery import Delivery
 from edge_agent.publisher.events import Connected, Ended, Event, PubackCame, Received, Subscribed
 from edge_agent.publisher.gate import BadStateError, Gate
+from edge_agent.publisher.inbox import Inbox
 from edge_agent.publisher.link import Link
 from edge_agent.publisher.options import Confirm, MqttOptions
 from edge_agent.publisher.outbox import Outbox
@@ -39,6 +41,7 @@ _log = logging.getLogger(__name__)
 REVIEW_S = 60.0
 GOODBYE_S = 3.0
 RETIRE_S = 10.0
+AT_ONCE = 32  # answers in one job of the store: a few milliseconds that others may have to wait for
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +71,7 @@ class Publisher:
         self._rng = rng
         self._probe_s = probe_s
         self._alarms = alarms
-        self._queue: asyncio.Queue[Event | None] = asyncio.Queue()
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._inbox = Inbox()
         self._stopping = False
         self._kicked = False
         self._reviewed = clock.monotonic()
@@ -78,7 +80,7 @@ class Publisher:
         self._retired = asyncio.Event()
         self._suspicion = Suspicion()
         proof = Proof(clock, rng, proof_timeout_s)
-        self._link = Link(options, presence, alarms, self._suspicion, proof, clock, rng, self._post, self._wake)
+        self._link = Link(options, presence, alarms, self._suspicion, proof, clock, rng, self._inbox.post, self._wake)
         self._troubles = Troubles(alarms, clock)
         self._expiry = Expiry(clock, alarms)
         self._reconciler = Reconciler(store, self._link, alarms, presence, clock, self.kick)
@@ -87,7 +89,7 @@ class Publisher:
 
     async def run(self) -> None:
         """Deliver until `stop`; then say `offline`. Cancelling does the same."""
-        self._loop = asyncio.get_running_loop()
+        self._inbox.open()
         self._look_at_options()
         try:
             await self._restore()
@@ -199,7 +201,7 @@ class Publisher:
         until = self._clock.monotonic() + GOODBYE_S
         while not self._link.closed and self._clock.monotonic() < until:
             try:
-                await self._take(await self._wait_for(max(0.0, until - self._clock.monotonic())))
+                await self._take(await self._inbox.wait(max(0.0, until - self._clock.monotonic())))
             except StoreError:
                 return
 
@@ -248,26 +250,10 @@ class Publisher:
         await self._delivery.review()
 
     async def _next_batch(self) -> list[Event]:
-        batch = self._drain()
+        batch = self._inbox.take()
         if not batch and not self._kicked:
-            batch = await self._wait_for(self._wait_s())
+            batch = await self._inbox.wait(self._wait_s())
         self._kicked = False
-        return batch
-
-    async def _wait_for(self, seconds: float) -> list[Event]:
-        try:
-            async with asyncio.timeout(seconds):
-                first = await self._queue.get()
-        except TimeoutError:
-            return []
-        return [*([first] if first is not None else []), *self._drain()]
-
-    def _drain(self) -> list[Event]:
-        batch: list[Event] = []
-        while not self._queue.empty():
-            item = self._queue.get_nowait()
-            if item is not None:
-                batch.append(item)
         return batch
 
     def _wait_s(self) -> float:
@@ -290,29 +276,26 @@ class Publisher:
         await self._take_answers(together)
 
     async def _take_answers(self, events: Sequence[Event]) -> None:
-        jobs: list[Awaitable[None]] = []
+        heard: list[PubackCame | AckMessage] = []
         for event in events:
             if isinstance(event, PubackCame):
                 if not self._link.note_answered(event):
-                    jobs.append(self._guarded(self._delivery.puback(event)))
+                    heard.append(event)
             elif isinstance(event, Received):
                 if self._link.topics.own_name(event.topic) is not None:
                     # At once: what stood there before our birth must not be looked at after the birth's PUBACK.
                     self._link.own_topic(event)
-                else:
-                    jobs.append(self._guarded(self._received(event)))
-        await asyncio.gather(*jobs)
+                elif (ack := self._received(event)) is not None:
+                    heard.append(ack)
+        parts = [heard[at : at + AT_ONCE] for at in range(0, len(heard), AT_ONCE)]
+        await asyncio.gather(*(self._delivery.heard(part) for part in parts))
+        for event in events:
+            if isinstance(event, Received) and event.topic == self._link.topics.reconcile and not event.retained:
+                await self._reconcile(event)
         # Only now, after the commits, and in the order they came (MQTT 5.0 §4.6).
         for event in events:
             if isinstance(event, Received):
                 self._link.acknowledge(event)
-
-    async def _guarded(self, job: Awaitable[None]) -> None:
-        """One message the store refuses to hear about (purged, or another decision came first) stops nothing."""
-        try:
-            await job
-        except RefusedError as error:
-            _log.error("%s (%s)", error.sentence, error.code)
 
     async def _take_one(self, event: Event) -> None:
         if isinstance(event, Connected):
@@ -325,28 +308,33 @@ class Publisher:
             self._link.ended(event)
             await self._delivery.disconnected(event)
 
-    async def _received(self, message: Received) -> None:
-        """A message to us, by its topic."""
+    async def _reconcile(self, message: Received) -> None:
+        try:
+            await self._reconciler.take(message)
+        except RefusedError as error:
+            _log.error("%s (%s)", error.sentence, error.code)
+
+    def _received(self, message: Received) -> AckMessage | None:
+        """A message to us, by its topic; an acknowledgement is for the store to judge."""
         topics = self._link.topics
         if topics.is_down(message.topic) and message.retained:
             self._troubles.retained(message.topic)
         elif message.topic == topics.echo:
             self._link.echoed(message.payload)
-        elif message.topic == topics.reconcile:
-            await self._reconciler.take(message)
         elif (consumer := topics.acking_consumer(message.topic)) is not None:
-            await self._acknowledged(message, consumer)
+            return self._acknowledgement(message, consumer)
         elif (instance := topics.central_instance(message.topic)) is not None:
             self._state_heard(instance, message.payload)
+        return None
 
-    async def _acknowledged(self, message: Received, consumer: str) -> None:
+    def _acknowledgement(self, message: Received, consumer: str) -> AckMessage | None:
         if self._options.confirm is Confirm.BROKER:
-            return  # an old subscription's: in this mode nothing is ever filed
-        ack = answers.read(message, consumer)
-        if ack is None or consumer not in self._options.consumer_names:
+            return None  # an old subscription's: in this mode nothing is ever filed
+        known = consumer in self._options.consumer_names
+        ack = answers.read(message, consumer, self._gate.farewells(consumer)) if known else None
+        if ack is None:
             self._delivery.foreign()
-        else:
-            await self._delivery.answer(ack)
+        return ack
 
     def _state_heard(self, instance: tuple[str, str], payload: bytes) -> None:
         consumer, name = instance
@@ -374,7 +362,7 @@ class Publisher:
         last: int | None = None
         while self._link.up and not self._link.retiring and self._clock.monotonic() < until:
             last = self._link.say_offline() if last is None else last
-            batch = await self._wait_for(max(0.0, until - self._clock.monotonic()))
+            batch = await self._inbox.wait(max(0.0, until - self._clock.monotonic()))
             try:
                 await self._take(batch)
             except StoreError:
@@ -385,14 +373,7 @@ class Publisher:
 
     # Called from a connection's thread
 
-    def _post(self, event: Event) -> None:
-        assert self._loop is not None
-        try:
-            self._loop.call_soon_threadsafe(self._queue.put_nowait, event)
-        except RuntimeError:  # the loop is closed: there is nobody left to tell
-            return
-
     def _wake(self) -> None:
         if not self._kicked:
             self._kicked = True
-            self._queue.put_nowait(None)
+            self._inbox.wake()

@@ -56,6 +56,7 @@ class Sender:
         self._refusals = 0
         self._next_due: float | None = None  # when the store has rejected or asked-for-again rows for us
         self.look = True  # the store may have something for us
+        self._unnoted: list[tuple[str, str]] = []  # published in this pump: (message, replay)
 
     def deadline(self) -> float | None:
         """When `pump` has something to do although nothing happened; None while nothing can be sent anyway."""
@@ -82,6 +83,14 @@ class Sender:
         """Publish what may go now."""
         if not self._link.may_deliver or self._braked():
             return
+        try:
+            await self._send_what_may_go()
+        finally:  # before any PUBACK of theirs is looked at
+            if self._unnoted:
+                self._outbox.note_published(tuple(self._unnoted))
+                self._unnoted.clear()
+
+    async def _send_what_may_go(self) -> None:
         await self._trial()
         for outlet in self._board.outlets.values():
             if self._gate.is_open(outlet.name):
@@ -252,7 +261,7 @@ class Sender:
         self._board.sent[row.id] = Sent(entry, outlet, row.analyser, topic, row.state, self._clock.monotonic())
         self._board.tally.published += 1
         outlet.window.take(row.id, lane)
-        self._outbox.note_published(row.id, replay)
+        self._unnoted.append((row.id, replay))
 
 
 def _lane(row: OutboxRow, outlet: Outlet) -> Lane:

@@ -1,6 +1,7 @@
 """A message on its way: published, taken by the broker, answered, blocked, decided by a person.
 
-Promised: every change of state goes through the table of ``edge_agent.states`` and is noted as an attempt; only an
+Promised: every change of state goes through the table of ``edge_agent.states`` and is noted as an attempt; what is
+refused is refused before anything is written; only an
 application acknowledgement whose digest does not differ makes a message filed; payload and id never change.
 Not promised: when something is sent; that is the publisher's business.
 """
@@ -77,11 +78,11 @@ class Delivery:
         """
         with self._database.writing():
             number, before = _find(self._database, id)
-            _note(self._database, number, "ack", code, f"{consumer}: {detail}" if detail else consumer)
             after = before
             if digest_ok is not False:
-                accepted = code == ACCEPT
-                after = after_message(before, MessageEvent.ACCEPTED if accepted else MessageEvent.DENIED)
+                after = after_message(before, MessageEvent.ACCEPTED if code == ACCEPT else MessageEvent.DENIED)
+            _note(self._database, number, "ack", code, f"{consumer}: {detail}" if detail else consumer)
+            if digest_ok is not False:
                 self._answered(number, id, before, after, code, detail, retry_at)
             facts = {"message": id, "code": code, "consumer": consumer, "state": after.value}
             audit.add(self._database, "acknowledged", facts | ({} if digest_ok is not False else {"digest": "differs"}))
@@ -97,7 +98,9 @@ class Delivery:
         detail: str,
         retry_at: datetime | None,
     ) -> None:
-        self._database.execute("UPDATE outbox SET replay_at = NULL WHERE number = ?", (number,))
+        self._database.execute(
+            "UPDATE outbox SET replay_at = NULL WHERE number = ? AND replay_at IS NOT NULL", (number,)
+        )
         if after is MessageState.REJECTED:
             change_state(self._database, id, after, code=code, reason=detail)
             self._retry(number, retry_at)
@@ -220,12 +223,10 @@ def _find(database: Database, id: str) -> tuple[int, MessageState]:
 
 def _note(database: Database, number: int, what: str, code: str, detail: str) -> None:
     """Append an attempt. Weeks of retries keep the first ten and the latest."""
-    attempt = (
-        database.value("SELECT attempt FROM attempt WHERE number = ? ORDER BY attempt DESC LIMIT 1", (number,)) or 0
-    ) + 1
-    database.execute(
-        "INSERT INTO attempt VALUES (?, ?, ?, ?, ?, ?)",
-        (number, attempt, database.now_us(), what, code, detail),
+    attempt: int = database.value(
+        "INSERT INTO attempt SELECT :number, ifnull(max(attempt), 0) + 1, :at, :what, :code, :detail FROM attempt"
+        " WHERE number = :number RETURNING attempt",
+        {"number": number, "at": database.now_us(), "what": what, "code": code, "detail": detail},
     )
     if attempt > KEEP_FIRST + KEEP_LAST:
         database.execute("DELETE FROM attempt WHERE number = ? AND attempt = ?", (number, attempt - KEEP_LAST))

@@ -11,7 +11,7 @@ from operator import itemgetter
 from edge_agent.states import MessageState
 from edge_agent.store.connection import Database, Row, Values
 from edge_agent.store.errors import UnknownRowError
-from edge_agent.store.rows import Attempt, Counts, OutboxRow, Route
+from edge_agent.store.rows import Addressed, Attempt, Counts, OutboxRow, Route
 from edge_agent.store.steady import Steady
 from edge_agent.store.times import from_us, maybe_from_us, to_us
 
@@ -41,16 +41,21 @@ class Outbox:
         first = _NEVER if newest_since is None else self._first_since(to_us(newest_since))
         if first is None:
             return []
-        chosen: dict[bytes, OutboxRow] = {}
+        chosen: dict[bytes, int] = {}
         enough = limit + len(skip) + len(skip_specimens)
-        for row in self._candidates(first, fresh, enough, again=newest_since is None):
+        for number, id_, specimen in self._candidates(first, fresh, enough, again=newest_since is None):
             if len(chosen) >= limit:
                 break
-            if row.id not in skip and row.specimen_key not in skip_specimens:
-                chosen.setdefault(row.specimen_key, row)
-        return list(chosen.values())
+            if id_ not in skip and specimen not in skip_specimens:
+                chosen.setdefault(specimen, number)
+        return [self._row(number) for number in chosen.values()]
 
-    def _candidates(self, first: int, fresh: int, limit: int, *, again: bool) -> Iterator[OutboxRow]:
+    def _row(self, number: int) -> OutboxRow:
+        [row] = self._select("SELECT * FROM message o WHERE o.number = ?", (number,))
+        return row
+
+    def _candidates(self, first: int, fresh: int, limit: int, *, again: bool) -> Iterator[Row]:
+        """(number, id, specimen): payloads are read of those that are chosen only."""
         for graphics, stat in ((0, 1), (0, 0), (1, 1), (1, 0)):
             yield from self._heads(graphics, stat, first, fresh, limit)
         if again:
@@ -65,10 +70,10 @@ class Outbox:
         )
         return number
 
-    def _heads(self, graphics: int, stat: int, first: int, fresh: int, limit: int) -> list[OutboxRow]:
+    def _heads(self, graphics: int, stat: int, first: int, fresh: int, limit: int) -> list[Row]:
         """Values wait for values only; images for everything of their specimen."""
-        return self._select(
-            "SELECT * FROM message o"
+        return self._database.rows(
+            "SELECT number, id, specimen_key FROM outbox o"
             " WHERE o.head = 1 AND o.graphics = :graphics AND o.stat = :stat AND o.number >= :first"
             " AND NOT EXISTS (SELECT 1 FROM outbox b WHERE b.state = 'at-broker' AND b.specimen_key = o.specimen_key"
             " AND b.at_broker >= :fresh AND b.graphics <= :graphics)"
@@ -78,16 +83,16 @@ class Outbox:
             {"graphics": graphics, "stat": stat, "first": first, "fresh": fresh, "limit": limit},
         )
 
-    def _again(self, fresh: int, limit: int) -> list[OutboxRow]:
+    def _again(self, fresh: int, limit: int) -> list[Row]:
         values = {"now": self._database.steady.now_us(), "fresh": fresh, "limit": limit}
-        rejected = self._select(
-            "SELECT * FROM message o WHERE o.retry_at <= :now"
+        rejected = self._database.rows(
+            "SELECT number, id, specimen_key FROM outbox o WHERE o.retry_at <= :now"
             " AND NOT EXISTS (SELECT 1 FROM outbox b WHERE b.state = 'at-broker' AND b.specimen_key = o.specimen_key"
             " AND b.at_broker >= :fresh) ORDER BY o.retry_at LIMIT :limit",
             values,
         )
-        filed = self._select(
-            "SELECT * FROM message o WHERE o.replay_at <= :now"
+        filed = self._database.rows(
+            "SELECT number, id, specimen_key FROM outbox o WHERE o.replay_at <= :now"
             " AND NOT EXISTS (SELECT 1 FROM outbox b WHERE b.state = 'at-broker' AND b.specimen_key = o.specimen_key"
             " AND b.at_broker >= :fresh) ORDER BY o.replay_at LIMIT :limit",
             values,
@@ -143,6 +148,11 @@ class Outbox:
             {"id": id},
         )
         return rows[0] if rows else None
+
+    def addressed(self, id: str) -> Addressed | None:
+        """The message an answer names, without its payload."""
+        row = self._database.row("SELECT id, analyser, route, digest, attempts FROM outbox WHERE id = ?", (id,))
+        return None if row is None else Addressed(row[0], row[1], Route(row[2]), row[3], row[4])
 
     def to_resend(self) -> list[OutboxRow]:
         """Everything at-broker: on another broker, or when the broker lost our session, all of it goes out again."""

@@ -181,6 +181,17 @@ class OutboxRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Addressed:
+    """As much of a row as judging an answer to it needs."""
+
+    id: str
+    analyser: str
+    route: Route
+    digest: str
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
     """One thing that happened to a message on its way."""
 

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from end_to_end.lab import AgentProcess, Bench
+from support_broker import Broker, running
 from support_free_port import free_port
 
 
@@ -48,3 +49,15 @@ def agent(folder: Path, broker_url: str, analysers: Sequence[Bench], mqtt: str =
 def nobody() -> str:
     """The address of a broker that is away."""
     return f"mqtt://127.0.0.1:{free_port()}"
+
+
+def silent(broker: Broker) -> Broker:
+    """It writes no line for each packet, which would be half of what it does."""
+    broker.setting("log_type", "error")
+    return broker
+
+
+@contextmanager
+def quiet_broker(folder: Path) -> Iterator[Broker]:
+    with running(silent(Broker(folder, extra=("max_queued_messages 100000",)))) as broker:
+        yield broker

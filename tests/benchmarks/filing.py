@@ -14,10 +14,10 @@ from itertools import count
 from tempfile import TemporaryDirectory
 
 from benchmarks import hl7_build, receive, wire
-from benchmarks.bench_lab import MeasuredAgent, agent, benches
+from benchmarks.bench_lab import MeasuredAgent, agent, benches, quiet_broker, silent
 from benchmarks.kit import Child, Finding, Sample, Size, child, cpu_s, fine_cpu_s
 from benchmarks.reference.bare_publisher import BarePublisher
-from end_to_end.lab import running_broker, until
+from end_to_end.lab import until
 from support_broker import Broker
 
 from hl7 import oul_r22
@@ -42,7 +42,8 @@ class Runs:
 @contextmanager
 def central(broker: Broker) -> Iterator[Child]:
     """A management system in a process of its own."""
-    with child("filing_system", broker.url, f"bench-{next(_number)}") as made:
+    name = f"bench-{next(_number)}"
+    with child("filing_system", str(broker.port), name, str(broker.folder / f"{name}.ledger")) as made:
         yield made
 
 
@@ -55,7 +56,7 @@ def payloads(number: int) -> list[tuple[str, bytes]]:
 def measure(size: Size) -> list[Finding]:
     runs = Runs()
     for _ in range(min(size.repeats, 3)):
-        with TemporaryDirectory(dir=size.folder) as folder, running_broker(_in(folder, size)) as broker:
+        with TemporaryDirectory(dir=size.folder) as folder, quiet_broker(_in(folder, size)) as broker:
             _run(size, broker, runs)
     rate, cpu, receiver = Sample(tuple(runs.rate)), Sample(tuple(runs.cpu_ms)), Sample(tuple(runs.receiver_ms))
     bare, answering = Sample(tuple(runs.bare)), Sample(tuple(runs.central_ms))
@@ -131,7 +132,7 @@ def measure_drain(size: Size) -> list[Finding]:
 
 
 def _bare(size: Size) -> float:
-    with TemporaryDirectory(dir=size.folder) as folder, running_broker(_in(folder, size)) as broker, central(broker):
+    with TemporaryDirectory(dir=size.folder) as folder, quiet_broker(_in(folder, size)) as broker, central(broker):
         bare = BarePublisher(broker.port, WINDOW)
         rate = bare.deliver(payloads(size.drained))
         bare.close()
@@ -143,7 +144,7 @@ def _drained(size: Size, mqtt: str) -> tuple[float, float]:
     links = min(size.links, 16)
     each = size.drained // links
     with TemporaryDirectory(dir=size.folder) as folder:
-        broker = Broker(_in(folder, size), extra=("max_queued_messages 100000",))
+        broker = silent(Broker(_in(folder, size), extra=("max_queued_messages 100000",)))
         analysers = benches(links)
         with agent(broker.folder / "agent", broker.url, analysers, mqtt) as running:
             receive.sent([b.port for b in analysers], each, 0)

@@ -66,6 +66,8 @@ _TAIL = [
     "- *Reference decoder, list-and-join, storing off, paho alone*: `tests/benchmarks/reference/`. Storing off is the",
     '  same build whose sessions are told "stored" at once, in the event loop; nothing else could be faster.',
     "- The load comes from a process of its own, as do the broker and the management system, on the same two cores.",
+    "- *Management system*: a process that reads and writes MQTT in plain bytes, checks the digest, syncs a",
+    "  ledger and answers, a batch at a time. It stands for another machine, so it is as cheap as it can be.",
     "- *Frames durable*: a COMMIT with `synchronous=FULL` before each ACK, shared by whoever waits.",
     "- *5 ms per sync*: fsync and fdatasync of a real disk, made slower by `reference/slow_sync.c`.",
     "- *1,000,000 rows*: all queued, each of another specimen; medians inside a transaction, without its COMMIT.",

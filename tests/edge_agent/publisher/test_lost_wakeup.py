@@ -1,7 +1,7 @@
 """What is queued while the outbox is being read is published with the next look, not with the next minute's review."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from random import Random
 from types import SimpleNamespace
@@ -37,7 +37,7 @@ class SlowOutbox:
             self.delivery.look()  # what Publisher.kick does, in the event loop, before the answer is back
         return Ready(found, None)
 
-    def note_published(self, message: str, replay: str) -> None:
+    def note_published(self, sent: Sequence[tuple[str, str]]) -> None:
         pass
 
 
