@@ -1,10 +1,13 @@
 """A store with very many rows, made fast: the schema's own tables filled by SQL, without syncs, indexes or triggers.
 
-What triggers would have done (counters, heads, unsettled) is written by hand. Every message is queued and the oldest of
-its specimen, as after a long time without a broker: the case in which most rows take part in every index.
+What triggers would have done (counters, heads, unsettled) is written by hand. Every message is queued, as after a long
+time without a broker: the case in which most rows take part in every index. Payloads are short but real messages, with
+their digests; places of an analyser's sequence follow one another, and so do the messages of one specimen.
 """
 
+import hashlib
 import sqlite3
+from dataclasses import dataclass
 from pathlib import Path
 
 from edge_agent.clock import SystemClock
@@ -14,10 +17,20 @@ IDENTITY = "BULK0000"
 PAYLOAD_BYTES = 420  # a million rows are then about 1 GB; a message of 24 results would be ten times that
 
 
-def fill(data_dir: Path, rows: int) -> None:
-    """A new store with ``rows`` queued messages."""
+@dataclass(frozen=True)
+class Backlog:
+    rows: int
+    analysers: int = 1  # an1, an2, ... in turns
+    per_specimen: int = 1
+    filed: int = 0  # of the rows, the first and oldest: filed long ago, so that retention takes them
+
+
+def fill(data_dir: Path, backlog: Backlog) -> None:
+    """A new store."""
     Store.open(data_dir, SystemClock()).close()
     connection = sqlite3.connect(data_dir / "agent.db", isolation_level=None)
+    connection.create_function("payload", 2, payload, deterministic=True)
+    connection.create_function("sha256", 1, lambda data: hashlib.sha256(data).digest(), deterministic=True)
     for pragma in ("synchronous = OFF", "journal_mode = MEMORY", "cache_size = -200000", "foreign_keys = OFF"):
         connection.execute(f"PRAGMA {pragma}").fetchall()
     aside = connection.execute(
@@ -27,8 +40,15 @@ def fill(data_dir: Path, rows: int) -> None:
     connection.execute("BEGIN")
     for kind, name, _ in aside:
         connection.execute(f"DROP {kind} {name}")
+    values = {
+        "rows": backlog.rows,
+        "analysers": backlog.analysers,
+        "each": backlog.per_specimen,
+        "filed": backlog.filed,
+        "identity": IDENTITY,
+    }
     for sql in _ROWS:
-        connection.execute(sql, {"rows": rows, "identity": IDENTITY, "bytes": PAYLOAD_BYTES})
+        connection.execute(sql, values)
     for _, _, sql in aside:
         connection.execute(sql)
     connection.execute("COMMIT")
@@ -36,17 +56,34 @@ def fill(data_dir: Path, rows: int) -> None:
     connection.close()
 
 
-_NUMBERS = "WITH RECURSIVE c (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < :rows)"
-_AT = "1767225600000000 + n * 1000000"
+def payload(message: str, specimen: int) -> bytes:
+    """OUL^R22 in its least form; its free text makes it PAYLOAD_BYTES long."""
+    text = (
+        f"MSH|^~\\&|AN|LAB|IVD|CENTRAL|20260101000000+0000||OUL^R22^OUL_R22|{message}|P|2.5.1\r"
+        f"SPM|1|{specimen:010d}||SER^Serum^HL70487|||||||P\rOBR|1|||GLU^Glucose^L\r"
+        "OBX|1|NM|GLU^Glucose^L||5.1|mmol/L|||||F|||20260101000000\rNTE|1||"
+    )
+    return (text.ljust(PAYLOAD_BYTES - 1, "x") + "\r").encode("ascii")
+
+
+_PLACES = (  # n, its analyser's number, its place in that one's sequence from 0, its specimen
+    "WITH RECURSIVE c (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < :rows),"
+    " d AS (SELECT n, 1 + (n - 1) % :analysers AS a, (n - 1) / :analysers AS place FROM c),"
+    " e AS (SELECT n, a, place, 1 + place / :each * :analysers + a - 1 AS specimen,"
+    " printf('%s-%011d', :identity, n) AS id, n <= :filed AS done,"
+    " 1767225600000000 + n * 1000000 AS at FROM d)"
+)
 _ROWS = (
-    "INSERT INTO transmission (id, analyser, peer, profile, revision, profile_hash, mode, state, opened, ended, reason,"
-    f" converted, unsettled) {_NUMBERS} SELECT n, 'an1', '', 'lis02_generic', 1, '00', 'production', 'complete', {_AT},"
-    f" {_AT}, 'L', 1, 1 FROM c",
+    "INSERT INTO transmission (id, analyser, peer, profile, revision, profile_hash, mode, state, opened, ended,"
+    " opened_steady, ended_steady, reason, converted, unsettled, settled)"
+    f" {_PLACES} SELECT n, 'an' || a, '', 'lis02_generic', 1, '00', 'production', 'complete', at, at, at, at, 'L', 1,"
+    " NOT done, iif(done, at, NULL) FROM e",
     "INSERT INTO outbox (number, id, identity, analyser, route, sequence, specimen_key, digest, state, stat, graphics,"
-    f" head, created, queued, repeat_of, replaces, held, transmission) {_NUMBERS}"
-    " SELECT n, printf('%s-%011d', :identity, n), :identity, 'an1', 'result', n, randomblob(32),"
-    f" lower(hex(randomblob(32))), 'queued', 0, 0, 1, {_AT}, {_AT}, '', '', 0, n FROM c WHERE :bytes > 0",
-    f"INSERT INTO payload {_NUMBERS} SELECT n, randomblob(:bytes) FROM c",
-    "INSERT INTO counter SELECT 'message', 'queued', :rows",
-    "INSERT INTO sequence SELECT :identity, 'an1', :rows",
+    f" head, created, queued, filed, repeat_of, replaces, held, transmission) {_PLACES}"
+    " SELECT n, id, :identity, 'an' || a, 'result', place + 1, sha256(CAST('specimen ' || specimen AS BLOB)),"
+    " lower(hex(sha256(payload(id, specimen)))), iif(done, 'filed', 'queued'), 0, 0,"
+    " NOT done AND (place % :each = 0 OR n - :analysers <= :filed), at, at, iif(done, at, NULL), '', '', 0, n FROM e",
+    f"INSERT INTO payload {_PLACES} SELECT n, payload(id, specimen) FROM e",
+    "INSERT INTO counter SELECT 'message', 'queued', :rows - :filed UNION SELECT 'message', 'filed', :filed",
+    f"INSERT INTO sequence {_PLACES} SELECT :identity, 'an' || a, max(place) + 1 FROM e GROUP BY a",
 )

@@ -46,7 +46,7 @@ def prepared(size: Size, rows: int) -> Path:
     """A store of so many rows, made once for all benchmarks of a run."""
     data_dir = size.folder / f"rows-{rows}"
     if not data_dir.exists():
-        bulk.fill(data_dir, rows)
+        bulk.fill(data_dir, bulk.Backlog(rows))
     return data_dir
 
 

@@ -27,11 +27,12 @@ from edge_agent.publisher.link import Link
 from edge_agent.session import Session
 from edge_agent.states import MessageState
 from edge_agent.store import connection
+from edge_agent.store.connection import Database, Row, Values
 from edge_agent.store.conversion import Conversion
 from edge_agent.store.delivery import ACCEPT, REFUSED_FROM, Delivery, change_state
 from edge_agent.store.errors import StoreError
 from edge_agent.store.receipt import Committed, Stored
-from edge_agent.store.rows import Chunk
+from edge_agent.store.rows import Chunk, OutboxRow
 from edge_agent.store.steady import Steady
 from edge_agent.store.store import Store
 from edge_agent.store.times import to_us
@@ -151,6 +152,28 @@ def timers_by_the_wall_clock() -> None:
     SystemClock.monotonic = lambda self: time.time()  # type: ignore[method-assign]
 
 
+def newest_first() -> None:
+    """What came last goes first."""
+    rows = Database.rows
+
+    def reversed_rows(self: Database, sql: str, values: Values = ()) -> list[Row]:
+        return rows(self, sql.replace("ORDER BY o.number LIMIT", "ORDER BY o.number DESC LIMIT"), values)
+
+    Database.rows = reversed_rows  # type: ignore[method-assign]
+
+
+def read_everything() -> None:
+    """Whoever looks for what may go next reads all that waits."""
+    ready, kept = Store.ready, list[object]()
+
+    def everything(self: Store, limit: int, **more: Any) -> list[OutboxRow]:
+        if not kept:
+            kept.extend(self.messages(states=(MessageState.QUEUED,), limit=2**31))
+        return ready(self, limit, **more)
+
+    Store.ready = everything  # type: ignore[method-assign,assignment]
+
+
 DEFECTS: Mapping[str, Callable[[], None]] = {
     "acknowledge-early": acknowledge_early,
     "forget-identities": forget_identities,
@@ -164,6 +187,8 @@ DEFECTS: Mapping[str, Callable[[], None]] = {
     "age-by-the-wall": age_by_the_wall_clock,
     "timers-by-the-wall": timers_by_the_wall_clock,
     **LINE_DEFECTS,
+    "newest-first": newest_first,
+    "read-everything": read_everything,
 }
 
 
