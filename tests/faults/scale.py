@@ -43,6 +43,11 @@ def share(points: Sequence[T]) -> Sequence[T]:
     return points if FULL else points[turn() :: TURNS]
 
 
+def one_in(groups: int, scenarios: Sequence[T]) -> Sequence[T]:
+    """Scenarios that take their time: this turn's group of so many; all of them in a full run."""
+    return scenarios if FULL else scenarios[turn() % groups :: groups]
+
+
 @cache
 def seed() -> int:
     """New in each run, printed at its beginning."""

@@ -7,10 +7,11 @@ import pytest
 from end_to_end.lab import until
 from faults.broker_lab import PATIENCE_S, BrokerLab, broker_lab
 from faults.outcomes_file import ENUMERATED, Outcomes
-from faults.scale import chance, share
+from faults.scale import chance, one_in, share
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow]
 
+HALF_OPEN = "half-open connection to the broker"
 NONSENSE = "broker answers with nonsense"
 # Each breaks a rule of MQTT 5.0 for what a server may send, or fits nothing that was asked.
 WRONG_PACKETS = {
@@ -63,31 +64,29 @@ def a_moment(most_s: float = 0.4) -> None:
     time.sleep(chance(f"line {time.monotonic_ns()}").uniform(0.0, most_s))
 
 
-def test_every_third_puback_is_lost(lab: BrokerLab, outcomes: Outcomes) -> None:
+def test_a_line_whose_fault_only_time_can_tell(lab: BrokerLab, outcomes: Outcomes) -> None:
+    for scenario, fault in one_in(2, [("every third PUBACK lost", pubacks_lost), (HALF_OPEN, half_open)]):
+        outcomes.begin()
+        lab.tried(outcomes, scenario, 20, lambda fault=fault: fault(lab))
+
+
+def pubacks_lost(lab: BrokerLab) -> None:
     """What has a place in flight for ever would stop delivery in the end: the connection is made anew in time."""
-
-    def fault() -> None:
-        lost, connections = lab.line.pubacks_lost, lab.line.connections
-        lab.line.lose(3)
-        until(lambda: lab.line.pubacks_lost >= lost + 16, PATIENCE_S, "a window full of PUBACKs is lost")
-        until(lambda: lab.line.connections > connections, PATIENCE_S, "the connection is made anew")
-        lab.line.well()
-        lab.something_filed()
-
-    lab.tried(outcomes, "every third PUBACK lost", 20, fault)
+    lost, connections = lab.line.pubacks_lost, lab.line.connections
+    lab.line.lose(3)
+    until(lambda: lab.line.pubacks_lost >= lost + 16, PATIENCE_S, "a window full of PUBACKs is lost")
+    until(lambda: lab.line.connections > connections, PATIENCE_S, "the connection is made anew")
+    lab.line.well()
+    lab.something_filed()
 
 
-def test_a_line_that_is_half_open(lab: BrokerLab, outcomes: Outcomes) -> None:
+def half_open(lab: BrokerLab) -> None:
     """Neither side hears of it; the keepalive (5 s here, so 7.5 s at most) finds out."""
-
-    def fault() -> None:
-        a_moment()
-        connections = lab.line.connections
-        lab.line.half_open()
-        until(lambda: lab.line.connections > connections, 15, "the agent connects anew")
-        lab.something_filed()
-
-    lab.tried(outcomes, "half-open connection to the broker", 20, fault)
+    a_moment()
+    connections = lab.line.connections
+    lab.line.half_open()
+    until(lambda: lab.line.connections > connections, PATIENCE_S, "the agent connects anew")
+    lab.something_filed()
 
 
 def test_a_line_that_stands_still_for_a_while(lab: BrokerLab, outcomes: Outcomes) -> None:
