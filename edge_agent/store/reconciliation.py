@@ -122,7 +122,7 @@ class Reconciliation:
 
     def send_missing(self, identity: str, analyser: str, spans: Sequence[Span]) -> Missed:
         """Numbers the management system misses. What is filed here goes out once more, at most every half hour."""
-        now = self._database.now_us()
+        now = self._database.steady.now_us()
         with self._database.writing():
             found = [row for span in spans for row in self._asked_for(identity, analyser, span)]
             again = [(row[0], row[1]) for row in found if _may_go(row, now)]
