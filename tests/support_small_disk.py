@@ -12,21 +12,22 @@ MB = 1024 * 1024
 
 
 @contextmanager
-def small_disk(folder: Path) -> Iterator[Path]:
-    """An ext4 of 24 MB, mounted."""
+def small_disk(folder: Path, mb: int = 24, *options: str) -> Iterator[Path]:
+    """An ext4 of so many MB, mounted. ``options``: of mkfs.ext4."""
     if os.geteuid() != 0 or not Path("/dev/loop-control").exists():
         pytest.skip("SKIPPED: a small file system needs root and loop devices")
     image, point = folder / "image", folder / "disk"
     point.mkdir()
     with image.open("wb") as file:
-        file.truncate(24 * MB)
-    subprocess.run(["mkfs.ext4", "-q", "-F", "-m", "0", image], check=True)
+        file.truncate(mb * MB)
+    subprocess.run(["mkfs.ext4", "-q", "-F", "-m", "0", *options, image], check=True)
     if subprocess.run(["mount", "-o", "loop", image, point], check=False).returncode:
         pytest.skip("SKIPPED: no loop mount here")
     try:
         yield point
     finally:
-        subprocess.run(["umount", point], check=True)
+        if point.is_mount():
+            subprocess.run(["umount", point], check=True)
 
 
 def fill(path: Path) -> None:

@@ -23,6 +23,7 @@ from edge_agent.cli import (
     reload,
     restore,
     run,
+    salvage,
     selftest,
     service,
 )
@@ -84,6 +85,7 @@ COMMANDS = (
     asyncapi.asyncapi,
     backup.backup,
     restore.restore,
+    salvage.salvage,
     bundle.support_bundle,
     decommission.decommission,
     selftest.selftest,

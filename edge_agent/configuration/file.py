@@ -104,6 +104,10 @@ def read(path: Path) -> Reading:
     except (RecursionError, ValueError) as error:  # what tomllib lets through of Python's own limits
         what = "a list or a number in it is longer or deeper than anything that can be meant"
         raise ConfigurationError([Problem(path, 0, "", f"cannot be read: {what}")]) from error
+    if text and not text.endswith("\n"):
+        # Half a number is a number: 9 of `retention_days = 90` would take results away.
+        what = "the last line has no end; the file may have been cut off while it was written"
+        raise ConfigurationError([Problem(path, text.count("\n") + 1, "", what)])
     lines = LineIndex(text)
     settings, problems = _as_far_as_possible(path, lines, raw)
     across = [] if settings is None else _across(path, lines, settings)

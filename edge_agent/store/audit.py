@@ -102,7 +102,7 @@ class Audit:
         )
         entry, last = check.entry, check.hash
         for row in rows:
-            if not _fits(row, entry, last):
+            if not fits(row, entry, last):
                 return Check(entry, last, done=True, bad=entry + 1)
             entry, last = row[0], row[4]
         if len(rows) == limit:
@@ -115,6 +115,7 @@ class Audit:
         return entry + 1 if given > entry else None
 
 
-def _fits(row: Row, before: int, last: bytes) -> bool:
+def fits(row: Row, before: int, last: bytes) -> bool:
+    """Whether an entry follows entry ``before``, whose hash is ``last``."""
     entry, at, kind, facts, hash_ = row
     return bool(entry == before + 1 and hash_ == _hash(last, entry, at, kind, facts))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from edge_agent.clock import Clock
-from edge_agent.store.directory import database_files, hidden_name
+from edge_agent.store.directory import database_files, hidden_name, refuse_half_salvaged
 from edge_agent.store.errors import (
     OpenError,
     StorageFailedError,
@@ -29,6 +29,7 @@ from edge_agent.store.times import to_us
 
 APPLICATION_ID = 0x49564445  # "IVDE"
 LOG_EVERY = 1000  # commits between two looks at whether the log still gets into the database
+_LEAST = 512  # bytes of the smallest page SQLite has
 
 # In this order: auto_vacuum only counts before the first table, locking_mode before WAL keeps the index in our memory
 # (no -shm, no second process), synchronous after the journal mode it is meant for.
@@ -80,7 +81,8 @@ class Database:
 
     def open(self) -> None:
         """Raises StoreLockedError, StoreCorruptError or UnsafeSettingsError; then nothing is open."""
-        self._refuse_orphaned_log()
+        refuse_half_salvaged(self.data_dir)
+        self._refuse_remains()
         _create_private(self.path)
         self._connect()
 
@@ -96,11 +98,14 @@ class Database:
             raise
         self.broken = ""
 
-    def _refuse_orphaned_log(self) -> None:
+    def _refuse_remains(self) -> None:
         # SQLite would begin a new database and empty the log of the lost one: the newest results.
         log = database_files(self.data_dir)[1]
-        if log.exists() and log.stat().st_size and not (self.path.exists() and self.path.stat().st_size):
+        size = self.path.stat().st_size if self.path.exists() else 0
+        if log.exists() and log.stat().st_size and not size:
             raise StoreCorruptError("its log (-wal) is there without the database")
+        if 0 < size < _LEAST:
+            raise StoreCorruptError("it is cut off")  # to SQLite it would be an empty one
 
     def _set_up(self) -> None:
         # On a database with tables the first pragma would change nothing, but read it, and so open its log shared.

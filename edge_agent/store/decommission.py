@@ -17,6 +17,7 @@ from edge_agent.store.directory import (
     hidden_name,
     sync_directory,
 )
+from edge_agent.store.identity import FILE, WITNESS
 
 MARK = "decommissioned"
 
@@ -48,10 +49,14 @@ def erase(data_dir: Path) -> list[Path]:
     Also the copies that an interrupted backup or upgrade left: they have the same patients in them.
     """
     copies = (*data_dir.glob("agent-schema-*"), *(data_dir / UNFINISHED).glob("agent.db*"))
-    files = (*database_files(data_dir), hidden_name(database_files(data_dir)[0]), *sorted(copies))
+    evidence = sorted(path for path in data_dir.glob("evidence-*/*") if path.is_file())  # of a salvage
+    named = (data_dir / FILE, data_dir / WITNESS)  # say that there was a store
+    files = (*database_files(data_dir), hidden_name(database_files(data_dir)[0]), *sorted(copies), *evidence, *named)
     gone = [path for path in files if path.exists()]
     for path in gone:
         path.unlink()
+    for folder in data_dir.glob("evidence-*"):
+        folder.rmdir()
     forget_unfinished(data_dir)
     sync_directory(data_dir)
     return gone

@@ -14,13 +14,20 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_agent.store.errors import ForeignDirectoryError, StoreLockedError, UnsafeFilesystemError
+from edge_agent.store.errors import (
+    ForeignDirectoryError,
+    StoreCorruptError,
+    StoreLockedError,
+    UnsafeFilesystemError,
+)
 
 DATABASE = "agent.db"
 LOCK = "agent.lock"
 RESERVE = "reserve.bin"
 UNFINISHED = "backup.partial"  # a backup's copy while it is made and sent
 RESTORED = "restored"  # there until the first start on a backup that was put back
+SALVAGED = "salvaged"  # there until the first start after a salvage; since when results may be missing, microseconds
+SALVAGING = "salvaging"  # there while a damaged store is salvaged; names the folder its files went to
 
 MOUNTS = Path("/proc/self/mountinfo")
 _FORGETFUL = frozenset(
@@ -68,6 +75,12 @@ def put_back(data_dir: Path) -> None:
     hidden = hidden_name(database)
     if hidden.exists() and not database.exists():
         hidden.rename(database)
+
+
+def refuse_half_salvaged(data_dir: Path) -> None:
+    """What is or is not there is then no store. Raises StoreCorruptError."""
+    if (data_dir / SALVAGING).exists():
+        raise StoreCorruptError("its salvage was interrupted")
 
 
 def hidden_name(database: Path) -> Path:

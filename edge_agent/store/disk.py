@@ -26,8 +26,11 @@ class Disk:
         self._low_water_bytes = low_water_mb * MB
 
     def free_bytes(self) -> int:
-        """What this process may still use."""
-        found = os.statvfs(self._data_dir)
+        """What this process may still use; nothing where the directory is gone, as after its disk was unmounted."""
+        try:
+            found = os.statvfs(self._data_dir)
+        except OSError:
+            return 0
         return found.f_bavail * found.f_frsize
 
     def low(self) -> bool:
@@ -36,7 +39,7 @@ class Disk:
     def has_reserve(self) -> bool:
         try:
             return self._reserve.stat().st_size >= self._reserve_bytes
-        except FileNotFoundError:
+        except OSError:
             return self._reserve_bytes == 0
 
     def release(self) -> bool:

@@ -62,7 +62,8 @@ class StoreCorruptError(OpenError):
         super().__init__(
             f"The database is damaged: {why}.",
             code="store-corrupt",
-            action="Keep agent.db, agent.db-wal and identity.json together and untouched, and call support.",
+            action="Nothing was changed, and no analyser is answered. Keep all files together; see docs/salvage.md: "
+            "put back a backup, or `edge-agent salvage`, which moves them aside and saves what can be read.",
         )
 
 

@@ -19,7 +19,7 @@ from datetime import datetime
 from pathlib import Path
 
 from edge_agent.store.connection import Database
-from edge_agent.store.directory import RESTORED, sync_directory
+from edge_agent.store.directory import RESTORED, SALVAGED, database_files, sync_directory
 from edge_agent.store.errors import StoreCorruptError
 from edge_agent.store.rows import Reserved
 from edge_agent.store.times import from_us
@@ -78,7 +78,7 @@ class Identity:
     def settle(self) -> None:
         """At start, once the schema is there. Takes the identity up, or makes a new one and remembers the former."""
         known, found = self._read(), self._database.fact("identity")
-        _, at = self._last_commit()
+        at = self._salvaged_since() or self._last_commit()[1]
         reason = self._why_new(known, found)
         if reason:
             self.former = self._make_former(known, found, reason, at)
@@ -96,20 +96,28 @@ class Identity:
         self._database.on_commit = self._committed
         self._committed(*self._last_commit())
         # Last of all: a start that was interrupted before sees a restored database again, and takes one more identity.
-        (self._database.data_dir / RESTORED).unlink(missing_ok=True)
+        for mark in (RESTORED, SALVAGED):
+            (self._database.data_dir / mark).unlink(missing_ok=True)
 
     def _why_new(self, known: _Known | None, found: str) -> str:
         if not found:
             return _NEW
         if (self._database.data_dir / RESTORED).exists():
             return "a backup was restored"
+        if (self._database.data_dir / SALVAGED).exists():
+            return "it was salvaged from a damaged one"
         if known is None:
             return "identity.json is missing"
         if known.identity != found:
             return "identity.json belongs to another database"
-        witness = _read_witness(self._database.data_dir / WITNESS)
+        witness = read_witness(self._database.data_dir / WITNESS)
         behind = witness is not None and witness[0] == found and witness[1] > self._last_commit()[0]
         return _OLDER if behind or self._last() < known.reserved else ""
+
+    def _salvaged_since(self) -> int:
+        with contextlib.suppress(OSError, ValueError):
+            return int((self._database.data_dir / SALVAGED).read_text("ascii"))
+        return 0
 
     def _make_former(self, known: _Known | None, found: str, reason: str, at: int) -> Former | None:
         before = found or (known.identity if known else "")
@@ -130,9 +138,11 @@ class Identity:
         """A clean end: everything promised was used or never will be."""
         if self._witness < 0:
             return
-        os.fsync(self._witness)
-        os.close(self._witness)
-        self._witness = -1
+        witness, self._witness = self._witness, -1
+        try:
+            os.fsync(witness)
+        finally:
+            os.close(witness)
         if not self._database.broken:
             last = self._last()
             self._write(_Known(self.text, last, last))
@@ -159,11 +169,7 @@ class Identity:
         return int(number), int(at)
 
     def _read(self) -> _Known | None:
-        try:
-            facts = json.loads(self._file.read_text("utf-8"))
-            return _Known(str(facts["identity"]), int(facts["reserved"]), int(facts["promised"]))
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
-            return None
+        return _known(self._file)
 
     def _write(self, known: _Known) -> None:
         """Whole or not at all: written aside, synced, renamed, and the rename synced."""
@@ -178,7 +184,29 @@ class Identity:
         sync_directory(self._file.parent)
 
 
-def _read_witness(path: Path) -> tuple[str, int] | None:
+def _known(file: Path) -> _Known | None:
+    try:
+        facts = json.loads(file.read_text("utf-8"))
+        return _Known(str(facts["identity"]), int(facts["reserved"]), int(facts["promised"]))
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+
+
+def refuse_emptied(data_dir: Path) -> None:
+    """A directory that has known a store and has none any more has lost it. Raises StoreCorruptError."""
+    database = database_files(data_dir)[0]
+    if (data_dir / FILE).exists() and not (database.exists() and database.stat().st_size):
+        raise StoreCorruptError("it is gone, or empty")
+
+
+def name_in(file: Path) -> str:
+    """The identity ``file`` (``identity.json``) says; "" where it cannot be read."""
+    known = _known(file)
+    return known.identity if known else ""
+
+
+def read_witness(path: Path) -> tuple[str, int] | None:
+    """Whose commits the witness counted, and how many; None where it cannot be read."""
     try:
         identity, commits, _ = path.read_text("ascii").split()
         return identity, int(commits)

@@ -8,10 +8,11 @@ from collections.abc import Collection, Iterator
 from datetime import datetime
 from operator import itemgetter
 
-from edge_agent.states import MessageState
+from edge_agent.states import OPEN_MESSAGE_STATES, MessageState
 from edge_agent.store.connection import Database, Row, Values
 from edge_agent.store.errors import UnknownRowError
 from edge_agent.store.rows import Addressed, Attempt, Counts, OutboxRow, Route
+from edge_agent.store.soundness import as_stored
 from edge_agent.store.steady import Steady
 from edge_agent.store.times import from_us, maybe_from_us, to_us
 
@@ -184,7 +185,11 @@ class Outbox:
         )
 
     def _select(self, sql: str, values: Values) -> list[OutboxRow]:
-        return [_outbox_row(row, self._database.steady) for row in self._database.rows(sql, values)]
+        rows = [_outbox_row(row, self._database.steady) for row in self._database.rows(sql, values)]
+        for row in rows:
+            if row.state in OPEN_MESSAGE_STATES or row.replay_at is not None:
+                as_stored(self._database, row.payload, row.digest)
+        return rows
 
 
 def _not_zero(counters: dict[str, int]) -> dict[str, int]:

@@ -1,18 +1,26 @@
 """Numbered migrations, forward only, each in one transaction; a newer schema is refused.
 
 Promised: after a crash at any statement the database has the old schema or the new one, never a part of both, and a
-database with rows was copied aside (``agent-schema-N.db``) before the first change. Not promised: a way back; the
-copy is the way back.
+database with rows was copied aside (``agent-schema-N.db``) and the copy checked before the first change; it stays until
+the second start that goes to its end. Not promised: a way back; the copy is the way back.
 """
 
+import logging
+import os
 import sqlite3
 from importlib import resources
+from pathlib import Path
 
 from edge_agent.store.connection import APPLICATION_ID, Database
 from edge_agent.store.directory import sync_directory
 from edge_agent.store.errors import StorageFailedError, StoreCorruptError, StoreTooNewError
 
+log = logging.getLogger(__name__)
+
 Migration = tuple[int, str]
+
+_STARTED = "started"  # the fact that names the schema a start has gone to its end with
+_PLAUSIBLE = 1000  # schemas a newer agent may be ahead
 
 
 def migrations() -> list[Migration]:
@@ -35,6 +43,13 @@ def check(database: Database) -> None:
         raise StoreCorruptError(findings[0])
     version = _version(database)
     known = migrations()[-1][0]
+    refuse_newer(version, known)
+
+
+def refuse_newer(version: int, known: int) -> None:
+    """Raises StoreTooNewError, or StoreCorruptError where no agent ever had so many schemas."""
+    if version > known + _PLAUSIBLE:
+        raise StoreCorruptError("it says a schema that cannot be")
     if version > known:
         raise StoreTooNewError(version, known)
 
@@ -76,17 +91,45 @@ def back_up(database: Database, version: int) -> None:
     target = database.data_dir / f"agent-schema-{version}.db"
     partial = target.with_suffix(".partial")
     partial.unlink(missing_ok=True)
+    _refuse_without_room(database)
     copy = sqlite3.connect(partial)
     try:
         partial.chmod(0o600)
         database.connection.backup(copy)
         copy.execute("PRAGMA journal_mode = DELETE").fetchall()
+        if copy.execute("PRAGMA quick_check(1)").fetchall() != [("ok",)]:
+            raise StorageFailedError("the copy before the upgrade fails its check")
     except sqlite3.Error as error:
         raise StorageFailedError(f"the copy before the upgrade failed: {error}") from error
     finally:
         copy.close()
     partial.rename(target)
     sync_directory(database.data_dir)
+    log.info("The store has schema %d and is upgraded; a copy of it as it was is %s.", version, target)
+
+
+def _refuse_without_room(database: Database) -> None:
+    needed = int(database.value("PRAGMA page_count")) * int(database.value("PRAGMA page_size"))
+    found = os.statvfs(database.data_dir)
+    if found.f_bavail * found.f_frsize < needed:
+        mb = -(-needed // 1_000_000)
+        raise StorageFailedError(f"an upgrade needs {mb} MB for a copy of the store, and there is less")
+
+
+def started(database: Database) -> None:
+    """A start went to its end. Of a copy from before an upgrade the second such start takes leave."""
+    version = str(_version(database))
+    if database.fact(_STARTED) == version:
+        _forget_copies(database.data_dir)
+    else:
+        with database.writing():
+            database.set_fact(_STARTED, version)
+
+
+def _forget_copies(data_dir: Path) -> None:
+    for copy in sorted(data_dir.glob("agent-schema-*")):
+        copy.unlink()
+        log.info("The copy from before the upgrade is not needed any more: %s is deleted.", copy)
 
 
 def _version(database: Database) -> int:

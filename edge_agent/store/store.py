@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_agent.clock import Clock
-from edge_agent.store import audit, schema
+from edge_agent.store import audit, schema, soundness
 from edge_agent.store.audit import Audit
 from edge_agent.store.connection import Database
 from edge_agent.store.conversion import Conversion
@@ -33,7 +33,7 @@ from edge_agent.store.disk import MB, Disk
 from edge_agent.store.errors import DirectoryError, OpenError, StorageFailedError, StoreCorruptError
 from edge_agent.store.group import Outcome, run_group
 from edge_agent.store.held import Held
-from edge_agent.store.identity import Former, Identity, random_identity
+from edge_agent.store.identity import Former, Identity, random_identity, refuse_emptied
 from edge_agent.store.intake import Intake
 from edge_agent.store.outbox import Outbox
 from edge_agent.store.reconciliation import Reconciliation
@@ -138,6 +138,7 @@ class Store(Intake, Conversion, Held, Outbox, Delivery, Reconciliation, Audit, R
     def _check_again(self, why: str) -> None:
         try:
             schema.check(self._database)
+            soundness.check(self._database)
         except OpenError:
             self._database.broken = why
             raise
@@ -180,18 +181,21 @@ def _start(database: Database, new_identity: Callable[[], str]) -> Identity:
     log = read_log(database_files(database.data_dir)[1])
     if log.damaged:
         raise StoreCorruptError("its log (-wal) has bad frames before good ones")
+    refuse_emptied(database.data_dir)
     database.open()
     identity = Identity(database, new_identity)
     try:
         schema.check(database)
         if not schema.is_new(database):
             identity.examine(log)
+            soundness.check(database)
     except BaseException:
         # A damaged store is evidence: database and log stay as they were found, together.
         database.close_untouched()
         raise
     schema.migrate(database)
     identity.settle()
+    schema.started(database)
     if identity.former is not None:
         former = identity.former
         facts = {"former": former.identity, "identity": identity.text, "reason": former.reason}

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from edge_agent.clock import SystemClock
 from edge_agent.store.connection import Database
-from edge_agent.store.directory import DirectoryLock, database_files, hidden_name
+from edge_agent.store.directory import DirectoryLock, database_files, hidden_name, refuse_half_salvaged
 from edge_agent.store.errors import DirectoryError, StoreCorruptError
 from edge_agent.store.wal import read_log
 
@@ -55,6 +55,7 @@ class Unfiled:
 def count_unfiled(data_dir: Path) -> Unfiled:
     """Raises OpenError (StoreLockedError while an agent runs), StorageFailedError."""
     try:
+        refuse_half_salvaged(data_dir)
         if not database_files(data_dir)[0].exists():
             _refuse_remains(data_dir)
             return Unfiled()

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _MAGIC_LITTLE, _MAGIC_BIG = 0x377F0682, 0x377F0683
-_HEADER = 32
-_FRAME_HEADER = 24
+HEADER = 32
+FRAME_HEADER = 24
 _WORD = 0xFFFFFFFF
 
 
@@ -35,30 +35,30 @@ class _Frame:
 def read_log(path: Path) -> Log:
     """What is behind the last readable commit of ``path`` (a ``-wal`` file; none or an empty one is well)."""
     data = path.read_bytes() if path.exists() else b""
-    if len(data) <= _HEADER:
+    if len(data) <= HEADER:
         return Log()
-    magic, _, page_size, _, salt1, salt2, sum1, sum2 = struct.unpack(">8I", data[:_HEADER])
-    order = {_MAGIC_LITTLE: "<", _MAGIC_BIG: ">"}.get(magic, "")
-    if not order or _checksum(data[: _HEADER - 8], order, 0, 0) != (sum1, sum2):
+    _, _, page_size, _, salt1, salt2, sum1, sum2 = struct.unpack(">8I", data[:HEADER])
+    order = byte_order(data)
+    if not order or checksum(data[: HEADER - 8], order, 0, 0) != (sum1, sum2):
         return Log(damaged=any(data), rest=True)
     frames = _frames(data, order, page_size, (salt1, salt2), (sum1, sum2))
     readable = _readable(frames)
     behind = frames[readable:]
-    torn = (len(data) - _HEADER) % (_FRAME_HEADER + page_size) != 0
+    torn = (len(data) - HEADER) % (FRAME_HEADER + page_size) != 0
     return Log(damaged=_was_synced(behind), rest=bool(behind) or torn)
 
 
 def _frames(data: bytes, order: str, page_size: int, salts: tuple[int, int], sums: tuple[int, int]) -> list[_Frame]:
     """This log's own frames; those of an earlier life of the file have other salts."""
     frames = []
-    size = _FRAME_HEADER + page_size
+    size = FRAME_HEADER + page_size
     valid = True
-    for start in range(_HEADER, len(data) - size + 1, size):
+    for start in range(HEADER, len(data) - size + 1, size):
         frame = data[start : start + size]
-        _, pages, salt1, salt2, sum1, sum2 = struct.unpack(">6I", frame[:_FRAME_HEADER])
+        _, pages, salt1, salt2, sum1, sum2 = struct.unpack(">6I", frame[:FRAME_HEADER])
         own = (salt1, salt2) == salts
         if valid:
-            sums = _checksum(frame[_FRAME_HEADER:], order, *_checksum(frame[:8], order, *sums))
+            sums = checksum(frame[FRAME_HEADER:], order, *checksum(frame[:8], order, *sums))
             valid = own and sums == (sum1, sum2)
         if own:
             frames.append(_Frame(commit=pages != 0, valid=valid))
@@ -81,7 +81,12 @@ def _was_synced(behind: list[_Frame]) -> bool:
     return any(frame.commit for frame in behind[:-1])
 
 
-def _checksum(data: bytes, order: str, s0: int, s1: int) -> tuple[int, int]:
+def byte_order(header: bytes) -> str:
+    """Of the words the checksums are over, as ``struct`` names it; "" where this is no log."""
+    return {_MAGIC_LITTLE: "<", _MAGIC_BIG: ">"}.get(int.from_bytes(header[:4], "big"), "")
+
+
+def checksum(data: bytes, order: str, s0: int, s1: int) -> tuple[int, int]:
     """walformat.html, "Checksum Algorithm": over pairs of 32-bit words in the byte order the magic number names."""
     words = struct.unpack(f"{order}{len(data) // 4}I", data)
     for x0, x1 in zip(words[::2], words[1::2], strict=True):

@@ -2,6 +2,7 @@
 
 import pytest
 from faults import ability, scale
+from faults.damaged_store import Base, made
 from faults.outcomes_file import Outcomes
 from faults.page import lines
 
@@ -12,6 +13,12 @@ _OUTCOMES = Outcomes()
 def outcomes() -> Outcomes:
     _OUTCOMES.begin()
     return _OUTCOMES
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Base:
+    """A store an agent left when it was killed, made once."""
+    return made(tmp_path_factory.mktemp("base"))
 
 
 def pytest_sessionfinish() -> None:

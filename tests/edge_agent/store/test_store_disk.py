@@ -163,3 +163,10 @@ def test_other_limits_hold_from_the_next_look(data_dir, open_store, monkeypatch)
     assert (data_dir / "reserve.bin").stat().st_size == 3 * MB
     store.limit_disk(reserve_mb=2, low_water_mb=64)  # a larger one is reserve enough
     assert not store.disk_low()
+
+
+def test_a_directory_that_went_away_with_its_disk_has_no_room(tmp_path):
+    disk = Disk(tmp_path / "gone", reserve_mb=1, low_water_mb=64)
+    assert disk.free_bytes() == 0
+    assert disk.low()
+    assert not disk.restore()

@@ -148,6 +148,28 @@ def test_the_copy_before_an_upgrade_is_the_old_database_whole(tmp_path, monkeypa
     other.close()
 
 
+def test_the_copy_stays_until_the_second_start_that_goes_to_its_end(tmp_path, monkeypatch, caplog):
+    caplog.set_level("INFO")
+    opened(tmp_path).close()
+    with_next(monkeypatch)
+    opened(tmp_path).close()
+    [copy] = tmp_path.glob("agent-schema-*.db")
+    assert str(copy) in caplog.text
+    opened(tmp_path).close()
+    assert not copy.exists()
+
+
+def test_without_room_for_the_copy_nothing_is_changed_and_it_is_said(tmp_path, monkeypatch):
+    opened(tmp_path).close()
+    old = tables(tmp_path / "agent.db")
+    with_next(monkeypatch)
+    full = os.statvfs(tmp_path)
+    monkeypatch.setattr(schema.os, "statvfs", lambda _: os.statvfs_result((*full[:4], 0, *full[5:10])))
+    with pytest.raises(StorageFailedError, match="1 MB for a copy"):
+        opened(tmp_path)
+    assert tables(tmp_path / "agent.db") == old
+
+
 def test_a_first_start_makes_no_copy(tmp_path):
     opened(tmp_path).close()
     assert list(tmp_path.glob("agent-schema-*")) == []

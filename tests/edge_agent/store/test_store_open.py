@@ -232,6 +232,20 @@ def test_after_a_crash_the_log_is_read(open_store, data_dir):
     assert len(store.transmission(1).chunks) == 30
 
 
+@pytest.mark.parametrize("how", ["gone", "empty", "a byte"])
+def test_a_store_that_was_there_is_never_begun_anew_by_itself(open_store, data_dir, how):
+    store = open_store()
+    queued(store)
+    store.close()
+    path = data_dir / "agent.db"
+    path.unlink() if how == "gone" else os.truncate(path, 0 if how == "empty" else 1)
+    before = files(data_dir)
+    with pytest.raises(StoreCorruptError) as refused:
+        open_store()
+    assert "edge-agent salvage" in refused.value.action
+    assert files(data_dir) == before
+
+
 @pytest.mark.parametrize("page", ["first", "inner", "not a database"])
 def test_a_damaged_database_is_refused_with_its_files_kept_as_they_were(open_store, data_dir, page):
     store = open_store()
