@@ -13,6 +13,7 @@ from datetime import timedelta
 from random import Random, SystemRandom
 from typing import Any, Self
 
+from edge_agent.auditing import Auditing
 from edge_agent.backup.serving import Backups
 from edge_agent.clock import Clock, SystemClock
 from edge_agent.control import Answer, ControlServer, Stream, socket_path
@@ -164,7 +165,7 @@ class Agent:
         """What the commands that look after the store ask."""
         backups = Backups(self._configuration.path, self._configuration.settings, store, self._clock)
         support = Support(store, alarms, questions.status)
-        return {**backups.answers(), **support.answers(), **retirement.answers()}
+        return {**backups.answers(), **support.answers(), **retirement.answers(), **Auditing(store).answers()}
 
     def _start(self, **parts: Coroutine[Any, Any, None]) -> None:
         self._tasks += [asyncio.create_task(part, name=name) for name, part in parts.items()]

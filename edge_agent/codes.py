@@ -267,8 +267,8 @@ _TABLE = (
     Code(
         "audit-broken",
         E,
-        "The audit chain does not verify from entry {entry}.",
-        "Keep the data directory untouched and call support.",
+        "The store is not as the agent left it. {finding}",
+        "Keep the data directory untouched and call support; `edge-agent audit` verifies it again.",
     ),
     Code("program-changed", E, "The program is not as released: {what}.", "Install the package anew, and start again."),
     Code(

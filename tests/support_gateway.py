@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from support_conversion import Bench, bench, reader
 from support_pipeline import GENERIC, records
 
+from edge_agent.auditing import Auditing
 from edge_agent.backup.serving import Backups
 from edge_agent.clock import SystemClock
 from edge_agent.configuration.file import load
@@ -108,6 +109,7 @@ class Gateway:
         self.backups = Backups(self.config, settings, made.store, clock)
         self.answers = {**self.questions.answers(), **self.decisions.answers(), **self.backups.answers()}
         self.answers |= Support(made.store, self.alarms, self.questions.status).answers()
+        self.answers |= Auditing(made.store).answers()
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, name="gateway", daemon=True)
         self.server = ControlServer(socket_path(self.data_dir), self.answers)

@@ -9,6 +9,7 @@ import click
 from edge_agent.cli import (
     ask,
     asyncapi,
+    audit,
     backup,
     bundle,
     completion,
@@ -83,6 +84,7 @@ COMMANDS = (
     hl7.hl7,
     service.service,
     asyncapi.asyncapi,
+    audit.audit,
     backup.backup,
     restore.restore,
     salvage.salvage,

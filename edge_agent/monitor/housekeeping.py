@@ -1,4 +1,5 @@
-"""Once an hour: what is filed and old goes, the reserve is put back, and the audit chain is checked once a day.
+"""Once an hour: what is filed and old goes, the reserve is put back; once a day the audit chain is verified with every
+row it tells of.
 
 Promised: small steps on the store's later lane, so no analyser waits for it; nothing unfiled is ever touched (the store
 sees to that). Not promised: that space comes back at once.
@@ -12,7 +13,6 @@ from typing import TypeVar
 
 from edge_agent.clock import Clock
 from edge_agent.monitor.alarms import Alarms
-from edge_agent.store.audit import Check
 from edge_agent.store.errors import StoreError
 from edge_agent.store.store import Store
 from edge_agent.store.thread import StoreThread
@@ -67,17 +67,14 @@ class Housekeeping:
     async def _check_chain(self) -> None:
         if self._checked is not None and self._clock.monotonic() - self._checked < _CHECK_EVERY_S:
             return
-        check: Check | None = None
-        while check is None or not check.done:
-            check = await self._step(check)
+        verification = await self._do(lambda s: s.verification())
+        while not await self._do(lambda _: verification.step()):
+            pass
         self._checked = self._clock.monotonic()
-        if check.bad is None:
+        if verification.finding is None:
             self._alarms.clear("audit-broken")
         else:
-            self._alarms.raise_("audit-broken", entry=str(check.bad))
-
-    async def _step(self, check: Check | None) -> Check:
-        return await self._do(lambda s: s.audit_check(check))
+            self._alarms.raise_("audit-broken", finding=verification.finding.sentence)
 
     async def _do(self, job: Callable[[Store], T]) -> T:
         return await asyncio.wrap_future(self._store.later(job))

@@ -1,9 +1,10 @@
 """The hash chain over everything that decides a result's fate.
 
 Each entry's hash is SHA-256(hash before || canonical JSON of entry, time, kind, facts), so that changing or removing
-one changes every later hash. Promised: ``verify`` names the first entry that does not fit, removed entries at the end
-included. Not promised: noticing a chain rewritten as a whole; for that its head is published (``health``) where this
-machine cannot change it. No patient data: numbers, codes, message ids and digests only.
+one changes every later hash. Promised: ``audit_verify`` names the first entry that does not fit, removed entries at the
+end included. Not promised: noticing a chain rewritten as a whole; for that its head is published (``health``) where
+this machine cannot change it. No patient data: numbers, codes, message ids and digests only. What the entries
+tell is held against the rows in ``verification.py``.
 """
 
 import hashlib
@@ -15,7 +16,10 @@ from datetime import datetime
 from edge_agent.store.connection import Database, Row
 from edge_agent.store.times import from_us
 
+BASE = "audit_base"  # the fact that says where the chain begins
+
 _START = bytes(32)
+_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,19 +31,9 @@ class Entry:
     hash: str
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """How far a verification in steps has come."""
-
-    entry: int  # verified up to here
-    hash: bytes
-    done: bool = False
-    bad: int | None = None
-
-
 def add(database: Database, kind: str, facts: Mapping[str, str]) -> None:
     """In the transaction that does what the entry tells."""
-    before, last = _head(database)
+    before, last = head(database)
     at = database.now_us()
     entry, text = before + 1, _canonical(facts)
     database.execute(
@@ -47,15 +41,34 @@ def add(database: Database, kind: str, facts: Mapping[str, str]) -> None:
     )
 
 
-def _head(database: Database) -> tuple[int, bytes]:
+def head(database: Database) -> tuple[int, bytes]:
     row = database.row("SELECT entry, hash FROM audit ORDER BY entry DESC LIMIT 1")
-    return (row[0], row[1]) if row else _base(database)
+    return (row[0], row[1]) if row else base(database)
 
 
-def _base(database: Database) -> tuple[int, bytes]:
+def base(database: Database) -> tuple[int, bytes]:
     """Where the chain begins: at nothing, or after what retention removed."""
-    entry, _, hash_ = database.fact("audit_base").partition(" ")
+    entry, _, hash_ = database.fact(BASE).partition(" ")
     return (int(entry), bytes.fromhex(hash_)) if entry else (0, _START)
+
+
+def entries(database: Database, after: int, limit: int) -> list[Row]:
+    """(entry, time, kind, facts, hash)"""
+    return database.rows(
+        "SELECT entry, at, kind, facts, hash FROM audit WHERE entry > ? ORDER BY entry LIMIT ?", (after, limit)
+    )
+
+
+def fits(row: Row, before: int, last: bytes) -> bool:
+    """Whether an entry follows entry ``before``, whose hash is ``last``."""
+    entry, at, kind, facts, hash_ = row
+    return bool(entry == before + 1 and hash_ == _hash(last, entry, at, kind, facts))
+
+
+def cut(database: Database, entry: int) -> bool:
+    """Whether entries behind ``entry``, the last one there, are missing: AUTOINCREMENT remembers what it gave."""
+    given = database.value("SELECT seq FROM sqlite_sequence WHERE name = 'audit'") or 0
+    return bool(given > entry)
 
 
 def _canonical(facts: Mapping[str, str]) -> str:
@@ -76,46 +89,19 @@ class Audit:
 
     def audit_head(self) -> tuple[int, str]:
         """Number and hash (hex) of the newest entry: what is published as the anchor."""
-        entry, hash_ = _head(self._database)
+        entry, hash_ = head(self._database)
         return entry, hash_.hex()
 
     def audit_entries(self, *, after: int = 0, limit: int = 100) -> list[Entry]:
-        rows = self._database.rows(
-            "SELECT entry, at, kind, facts, hash FROM audit WHERE entry > ? ORDER BY entry LIMIT ?", (after, limit)
-        )
+        rows = entries(self._database, after, limit)
         return [Entry(e, from_us(at), kind, json.loads(facts), h.hex()) for e, at, kind, facts, h in rows]
 
     def audit_verify(self) -> int | None:
-        """The first entry that does not fit, or None. All at once; a running agent takes ``audit_check``."""
-        check = self.audit_check(None)
-        while not check.done:
-            check = self.audit_check(check)
-        return check.bad
-
-    def audit_check(self, check: Check | None, limit: int = 500) -> Check:
-        """One step of a verification, from where ``check`` stands."""
-        if check is None:
-            check = Check(*_base(self._database))
-        rows = self._database.rows(
-            "SELECT entry, at, kind, facts, hash FROM audit WHERE entry > ? ORDER BY entry LIMIT ?",
-            (check.entry, limit),
-        )
-        entry, last = check.entry, check.hash
-        for row in rows:
-            if not fits(row, entry, last):
-                return Check(entry, last, done=True, bad=entry + 1)
-            entry, last = row[0], row[4]
-        if len(rows) == limit:
-            return Check(entry, last)
-        return Check(entry, last, done=True, bad=self._missing_after(entry))
-
-    def _missing_after(self, entry: int) -> int | None:
-        """AUTOINCREMENT remembers the highest number it gave, also when the last rows are gone."""
-        given = self._database.value("SELECT seq FROM sqlite_sequence WHERE name = 'audit'") or 0
-        return entry + 1 if given > entry else None
-
-
-def fits(row: Row, before: int, last: bytes) -> bool:
-    """Whether an entry follows entry ``before``, whose hash is ``last``."""
-    entry, at, kind, facts, hash_ = row
-    return bool(entry == before + 1 and hash_ == _hash(last, entry, at, kind, facts))
+        """The first entry that does not fit, or None. All at once, and the chain alone: see ``verification.py``."""
+        entry, last = base(self._database)
+        while rows := entries(self._database, entry, _AT_ONCE):
+            for row in rows:
+                if not fits(row, entry, last):
+                    return entry + 1
+                entry, last = row[0], row[4]
+        return entry + 1 if cut(self._database, entry) else None

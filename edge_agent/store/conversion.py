@@ -20,6 +20,7 @@ from edge_agent.states import (
 )
 from edge_agent.store import audit
 from edge_agent.store.connection import Database, Row
+from edge_agent.store.coverage import message_digest, readings, state_digest
 from edge_agent.store.delivery import change_state, grant_replay
 from edge_agent.store.errors import AlreadySentError, UnknownRowError
 from edge_agent.store.identity import Identity
@@ -95,6 +96,7 @@ class _Settling:
         self._seen: int = row[1]  # the analyser's time of sending, not ours of converting, says what is a repeat
         self._before = self._sent_before()
         self._sent: list[str] = []
+        self._superseded: list[str] = []
 
     def run(self) -> None:
         old = self._database.rows("SELECT id FROM specimen_group WHERE transmission = ?", (self._transmission,))
@@ -236,7 +238,8 @@ class _Settling:
             },
         ).lastrowid
         self._database.execute("INSERT INTO payload VALUES (?, ?)", (number, message.payload))
-        self._sent.append(f"{message.id}:{message.analyser}:{sequence}:{digest}")
+        fixed = message_digest(self._database, message.id)
+        self._sent.append(f"{message.id}:{message.analyser}:{sequence}:{digest}:{fixed}")
         if message.replaces:
             self._supersede(message.replaces, message.id)
 
@@ -246,6 +249,7 @@ class _Settling:
         if row is not None and row[0] != MessageState.FILED:
             after = after_message(MessageState(row[0]), MessageEvent.SUPERSEDE)
             change_state(self._database, old, after, code="superseded", reason=new)
+            self._superseded.append(f"{old}:{state_digest(self._database, old)}")
 
     def _replace(self, old: list[Row]) -> None:
         """What an earlier conversion of the same bytes left is decided anew, except what still explains a message."""
@@ -281,11 +285,14 @@ class _Settling:
 
     def _audit(self) -> None:
         observations = [o for g in self._settlement.groups for o in g.observations]
+        read = (self._transmission, *self._settlement.completes)
         states = [o.state for o in observations]
         facts = {
             "transmission": str(self._transmission),
             "analyser": self._analyser,
             "messages": " ".join(self._sent),
+            "states": " ".join(self._superseded),
+            "readings": readings(self._database, dict.fromkeys(read)),
             "replays": " ".join(self._settlement.replays),
             "completes": " ".join(str(t) for t in self._settlement.completes),
             "completed_by": str(self._settlement.completed_by or ""),

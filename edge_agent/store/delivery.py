@@ -6,12 +6,13 @@ application acknowledgement whose digest does not differ makes a message filed; 
 Not promised: when something is sent; that is the publisher's business.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from edge_agent.states import IllegalTransitionError, MessageEvent, MessageState, after_message
 from edge_agent.store import audit
 from edge_agent.store.connection import Database, Row
+from edge_agent.store.coverage import state_digest
 from edge_agent.store.errors import NoteRequiredError, UnknownRowError
 
 REFUSED_FROM = 0x80  # MQTT 5 §3.4.2.1: reason codes from here on are errors
@@ -53,6 +54,8 @@ class Delivery:
                 change_state(self._database, id, after, code=code, reason=detail)
             elif after is not before:
                 change_state(self._database, id, after)
+            if after is not before:
+                self._tell_state(id, "refused" if refused else "at-broker", {"code": code} if refused else {})
         return after
 
     def timed_out(self, id: str) -> None:
@@ -84,9 +87,13 @@ class Delivery:
             _note(self._database, number, "ack", code, f"{consumer}: {detail}" if detail else consumer)
             if digest_ok is not False:
                 self._answered(number, id, before, after, code, detail, retry_at)
-            facts = {"message": id, "code": code, "consumer": consumer, "state": after.value}
-            audit.add(self._database, "acknowledged", facts | ({} if digest_ok is not False else {"digest": "differs"}))
+            facts = {"code": code, "consumer": consumer, "state": after.value}
+            self._tell_state(id, "acknowledged", facts | ({} if digest_ok is not False else {"digest": "differs"}))
         return after
+
+    def _tell_state(self, id: str, kind: str, facts: Mapping[str, str]) -> None:
+        told = {"message": id, **facts, "row": state_digest(self._database, id)}
+        audit.add(self._database, kind, told)
 
     def _answered(
         self,
@@ -126,7 +133,7 @@ class Delivery:
             after = after_message(before, MessageEvent.BLOCK)
             change_state(self._database, id, after, code=code, reason=reason)
             _note(self._database, number, "blocked", code, reason)
-            audit.add(self._database, "blocked", {"message": id, "code": code})
+            self._tell_state(id, "blocked", {"code": code})
 
     def requeue(self, id: str, *, replay: str, who: str, note: str) -> None:
         """Back to queued, by rule or by a person. Raises IllegalTransitionError for what is closed."""
@@ -139,7 +146,7 @@ class Delivery:
                 (replay, number),
             )
             _note(self._database, number, "requeued", replay, note)
-            audit.add(self._database, "requeued", {"message": id, "replay": replay, "who": who, "note": note})
+            self._tell_state(id, "requeued", {"replay": replay, "who": who, "note": note})
 
     def send_again(self, id: str, *, who: str, note: str) -> None:
         """A person wants a filed message out once more; it stays filed, and the answer changes nothing.
@@ -157,7 +164,7 @@ class Delivery:
                 (self._database.steady.now_us(), number),
             )
             _note(self._database, number, "requeued", "operator", note)
-            audit.add(self._database, "sent-again", {"message": id, "replay": "operator", "who": who, "note": note})
+            self._tell_state(id, "sent-again", {"replay": "operator", "who": who, "note": note})
 
     def set_aside(self, id: str, *, who: str, note: str) -> None:
         """A person decided that it will not be filed. Raises NoteRequiredError, IllegalTransitionError."""
@@ -168,7 +175,7 @@ class Delivery:
             after = after_message(before, MessageEvent.SET_ASIDE)
             change_state(self._database, id, after, code="set-aside", reason=note)
             _note(self._database, number, "set-aside", "", note)
-            audit.add(self._database, "set-aside", {"message": id, "who": who, "note": note})
+            self._tell_state(id, "set-aside", {"who": who, "note": note})
 
 
 def change_state(database: Database, id: str, after: MessageState, *, code: str = "", reason: str = "") -> None:

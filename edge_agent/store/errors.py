@@ -13,6 +13,7 @@ StoreError
 ├── StorageFailedError         a write failed; nothing may be acknowledged until storage works again
 └── RefusedError               this one request cannot be done; the store is well
     ├── UnknownRowError        no row has this id
+    ├── AnchorError            an anchor is older than the audit chain
     ├── NoteRequiredError      a person's decision needs a name and a note
     ├── AlreadySentError       an observation would go out twice from one transmission
     └── NotCommittedError      a receipt was used before its COMMIT
@@ -121,6 +122,15 @@ class RefusedError(StoreError):
 class UnknownRowError(RefusedError):
     def __init__(self, what: str) -> None:
         super().__init__(f"The store has no such {what}.", code="unknown-id", action="Check the id.")
+
+
+class AnchorError(RefusedError):
+    def __init__(self, entry: int, begins: int) -> None:
+        super().__init__(
+            f"Nothing can be said of the anchor {entry}: the audit chain begins behind entry {begins} by now.",
+            code="anchor",
+            action="Name a newer anchor; what is older than 400 days is taken away.",
+        )
 
 
 class NoteRequiredError(RefusedError):

@@ -7,11 +7,13 @@ the whole transmission up for conversion again. Not promised: that it then goes 
 from edge_agent.states import ItemEvent, ItemState, after_item
 from edge_agent.store import audit
 from edge_agent.store.connection import Database, Row
+from edge_agent.store.coverage import readings
 from edge_agent.store.errors import NoteRequiredError
 from edge_agent.store.rows import Group, NewObservation, ObservationKey
 from edge_agent.store.times import from_us
 
 _ALL = (0, 2**62)
+_TOLD_AT_ONCE = 50  # transmissions in one entry
 
 
 class Held:
@@ -121,8 +123,15 @@ class Held:
             facts = {"count": str(released), "who": who, "note": note, "analyser": analyser or "", "code": code or ""}
             facts["transmissions"] = "" if between == _ALL else "-".join(str(n) for n in dict.fromkeys(between))
             if released:
-                audit.add(self._database, "released", {name: value for name, value in facts.items() if value})
+                self._tell_released(facts, list(dict.fromkeys(group.transmission for group in groups)))
         return released
+
+    def _tell_released(self, facts: dict[str, str], transmissions: list[int]) -> None:
+        told = facts | {"readings": readings(self._database, transmissions[:_TOLD_AT_ONCE])}
+        audit.add(self._database, "released", {name: value for name, value in told.items() if value})
+        for start in range(_TOLD_AT_ONCE, len(transmissions), _TOLD_AT_ONCE):
+            read = readings(self._database, transmissions[start : start + _TOLD_AT_ONCE])
+            audit.add(self._database, "released", {"readings": read})
 
     def _release(self, group: Group, code: str | None) -> int:
         chosen = [

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
+from edge_agent.store import audit
 from edge_agent.store.connection import Database
 from edge_agent.store.directory import RESTORED, SALVAGED, database_files, sync_directory
 from edge_agent.store.errors import StoreCorruptError
@@ -92,6 +93,9 @@ class Identity:
         with self._database.writing():
             self._database.set_fact("identity", self.text)
             self._database.set_fact("last_id", str(last))
+            if self.former is not None:
+                facts = {"former": self.former.identity, "identity": self.text, "reason": reason}
+                audit.add(self._database, "identity", facts)
         self._witness = os.open(self._database.data_dir / WITNESS, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._database.on_commit = self._committed
         self._committed(*self._last_commit())

@@ -4,13 +4,13 @@ Promised: every byte given to ``append`` is kept with its time, order and kind, 
 only after COMMIT. Not promised: that the bytes mean anything; conversion comes later and may be run again on them.
 """
 
-import hashlib
 from collections.abc import Sequence
 from datetime import datetime
 
 from edge_agent.states import TransmissionEvent, TransmissionState, after_transmission
 from edge_agent.store import audit
 from edge_agent.store.connection import Database, Row
+from edge_agent.store.coverage import end_facts
 from edge_agent.store.errors import UnknownRowError
 from edge_agent.store.receipt import Promise, Stored
 from edge_agent.store.rows import Chunk, ChunkKind, Source, StoredChunk, Transmission
@@ -70,17 +70,9 @@ class Intake:
                 "UPDATE transmission SET state = ?, ended = ?, ended_steady = ?, reason = ? WHERE id = ?",
                 (after, self._database.now_us(), self._database.steady.now_us(), reason, transmission),
             )
-            facts = {"transmission": str(transmission), "reason": reason, "raw": self.raw_digest(transmission)}
+            facts = {"transmission": str(transmission), "reason": reason}
+            facts |= end_facts(self._database, transmission)
             audit.add(self._database, f"transmission-{after}", facts)
-
-    def raw_digest(self, transmission: int) -> str:
-        """SHA-256 over every byte received, hex: what the audit chain holds against the stored bytes."""
-        sha = hashlib.sha256()
-        for (raw,) in self._database.rows(
-            "SELECT raw FROM chunk WHERE transmission = ? ORDER BY position", (transmission,)
-        ):
-            sha.update(raw)
-        return sha.hexdigest()
 
     def close_orphans(self) -> list[int]:
         """At start: what a dead process was receiving is interrupted ("restart"). Their numbers."""

@@ -11,6 +11,7 @@ import sqlite3
 from importlib import resources
 from pathlib import Path
 
+from edge_agent.store import audit
 from edge_agent.store.connection import APPLICATION_ID, Database
 from edge_agent.store.directory import sync_directory
 from edge_agent.store.errors import StorageFailedError, StoreCorruptError, StoreTooNewError
@@ -59,6 +60,11 @@ def is_new(database: Database) -> bool:
     return _version(database) == 0
 
 
+def is_old(database: Database) -> bool:
+    """Whether a migration is due."""
+    return _version(database) < migrations()[-1][0]
+
+
 def migrate(database: Database, steps: list[Migration] | None = None) -> None:
     """Bring the schema up to date. Raises StorageFailedError; the schema is then what it was before the failed step."""
     version = _version(database)
@@ -81,6 +87,8 @@ def _apply(database: Database, number: int, sql: str) -> None:
         tables.executescript(sql)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {number}")
+        if database.fact("identity"):  # not of a store that is only being made
+            audit.add(database, "migrated", {"schema": str(number)})
         connection.execute("COMMIT")
     except sqlite3.Error as error:
         raise database.fail(error) from error

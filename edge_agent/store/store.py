@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_agent.clock import Clock
-from edge_agent.store import audit, schema, soundness
+from edge_agent.store import schema, soundness
 from edge_agent.store.audit import Audit
 from edge_agent.store.connection import Database
 from edge_agent.store.conversion import Conversion
@@ -39,6 +39,7 @@ from edge_agent.store.outbox import Outbox
 from edge_agent.store.reconciliation import Reconciliation
 from edge_agent.store.retention import Retention
 from edge_agent.store.tally import Tally
+from edge_agent.store.verification import Anchor, Verification
 from edge_agent.store.wal import read_log
 
 Job = Callable[["Store"], Any]
@@ -96,6 +97,10 @@ class Store(Intake, Conversion, Held, Outbox, Delivery, Reconciliation, Audit, R
     def former(self) -> Former | None:
         """Set when this start found another or an older database than the directory had before."""
         return self._identity.former
+
+    def verification(self, anchor: Anchor | None = None) -> Verification:
+        """Of the audit chain and the rows it tells of, in steps."""
+        return Verification(self._database, anchor)
 
     def close(self) -> None:
         """The lock goes last."""
@@ -196,9 +201,4 @@ def _start(database: Database, new_identity: Callable[[], str]) -> Identity:
     schema.migrate(database)
     identity.settle()
     schema.started(database)
-    if identity.former is not None:
-        former = identity.former
-        facts = {"former": former.identity, "identity": identity.text, "reason": former.reason}
-        with database.writing():
-            audit.add(database, "identity", facts)
     return identity

@@ -55,7 +55,9 @@ def rejected(made: Gateway) -> str:
 
 
 def audited(made: Gateway, kind: str) -> list[dict[str, str]]:
-    return [dict(e.facts) for e in made.bench.do(lambda s: s.audit_entries(limit=1000)) if e.kind == kind]
+    """Without the digests of the rows."""
+    entries = [dict(e.facts) for e in made.bench.do(lambda s: s.audit_entries(limit=1000)) if e.kind == kind]
+    return [{name: value for name, value in facts.items() if name not in ("row", "readings")} for facts in entries]
 
 
 def edge_agent(made: Gateway, *words: object) -> Result:

@@ -63,4 +63,4 @@ def test_an_audit_chain_that_was_tampered_with_is_said(tmp_path: Path) -> None:
         assert not keep_house(made, 0).active()
         made.do(lambda s: s.database.execute("UPDATE audit SET facts = '{}' WHERE entry = 1"))
         [alarm] = keep_house(made, 0).active()
-        assert (alarm.code, alarm.params) == ("audit-broken", {"entry": "1"})
+        assert (alarm.code, alarm.params) == ("audit-broken", {"finding": "Audit entry 1 was changed."})

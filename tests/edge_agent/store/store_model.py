@@ -162,6 +162,7 @@ class MemoryStore:
         found = self.transmissions.get(settlement.transmission)
         if found is None or found.state is TransmissionState.RECEIVING:
             raise UnknownRowError("ended transmission")
+        self._refuse_superseding(settlement)
         self._refuse_doubles(settlement, found)
         old = [s for s in self.specimens if s.transmission == found.id]
         holds = [
@@ -179,6 +180,13 @@ class MemoryStore:
             self.transmissions[other] = replace(self.transmissions[other], state=state, completed_by=by)
         self.transmissions[found.id] = replace(self.transmissions[found.id], converted=True)
         self.settled[found.id] = max(self.clock.now(), self.settled.get(found.id, self.clock.now()))
+
+    def _refuse_superseding(self, settlement: Settlement) -> None:
+        """Before anything is changed: what is refused leaves nothing behind."""
+        for group in settlement.groups:
+            for row in (self.message(m.replaces) for m in group.messages if m.replaces):
+                if row is not None and row.state is not MessageState.FILED:
+                    after_message(row.state, MessageEvent.SUPERSEDE)
 
     def _refuse_doubles(self, settlement: Settlement, found: Transmission) -> None:
         own = [s for s in self.specimens if s.transmission == found.id]

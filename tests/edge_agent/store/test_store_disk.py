@@ -103,7 +103,7 @@ def test_a_full_disk_stops_acknowledgements_and_the_reserve_lets_the_queue_drain
     assert store.restore_reserve()
     assert not store.disk_low()
     assert store.append(number, [frame()]).chunks == 1
-    assert store.audit_verify() is None
+    assert store.verification().run() is None
     store.close()
     again = Store.open(small_disk / "data", clock, reserve_mb=4, low_water_mb=2, allow_unsafe=True)
     assert again.former is None

@@ -92,7 +92,7 @@ def test_what_was_acknowledged_survives_kill_minus_nine(data_dir):
         store = reopened(data_dir)
         assert lost(store, told) == []
         assert store.former is None
-        assert store.audit_verify() is None
+        assert store.verification().run() is None
         store.close_orphans()
         store.close()
     print(f"{len(told)} acknowledgements, 0 lost")

@@ -130,6 +130,7 @@ def test_an_upgrade_killed_at_each_statement_leaves_the_old_or_the_new_and_the_r
     assert seen == {NOW, NOW + 1}
     after = opened(data_dir)
     assert ids(after.messages(states=(MessageState.QUEUED,))) == [sent]
+    assert ("migrated", {"schema": str(NOW + 1)}) in [(e.kind, e.facts) for e in after.audit_entries()]
     after.close()
 
 

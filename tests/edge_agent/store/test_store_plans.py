@@ -121,3 +121,13 @@ def test_what_a_manifest_and_a_request_ask_uses_indexes_only(store, plans):
     store.note_ahead(store.identity, "xn1", 1, 5, 0)
     store.ahead()
     assert [step for step in growing(plans) if "ORDER BY s.identity" not in step] == []
+
+
+def test_a_verification_walks_each_table_by_its_key_and_sorts_nothing(store, plans):
+    for n in range(5):
+        filed(store, queued(store, f"S{n}", holds=("X1",)))
+    plans.clear()
+    assert store.verification().run() is None
+    assert len(plans) > 20
+    by_key = re.compile(r"SEARCH (o|outbox) USING INTEGER PRIMARY KEY \(rowid>")  # from one to the next
+    assert [found for found in growing(plans) if not by_key.match(found)] == []
