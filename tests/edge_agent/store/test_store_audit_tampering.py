@@ -32,6 +32,7 @@ COLUMNS_NOT_COVERED = {
 }
 TABLES_NOT_COVERED = {"attempt": "what happened on the way; each answer and decision is an entry of its own"}
 FACTS_NOT_COVERED = {
+    "started": "which schema last started well: whether a copy from before an upgrade may go",
     "commits": "a smaller one gives the store a new identity at the next start, which is told",
     "proved": "when storage last worked again",
     "last_backup": "what `status` says; the backup itself is an entry",

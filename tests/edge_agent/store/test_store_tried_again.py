@@ -6,6 +6,7 @@ import pytest
 from store_helpers import at_broker, filed, ids, queued, received
 
 from edge_agent.states import IllegalTransitionError, MessageState
+from edge_agent.store.audit import Entry
 from edge_agent.store.errors import NoteRequiredError, UnknownRowError
 from edge_agent.store.rows import Settlement
 
@@ -169,6 +170,11 @@ def test_what_is_neither_filed_nor_rejected_is_not_moved_by_a_resend(any_store, 
     assert (found.state, found.replay_at, found.retry_at) == (MessageState(state), None, None)
 
 
+def told(entry: Entry) -> dict[str, str]:
+    """Without the digest of the row, which the verification compares (test_store_audit_tampering.py)."""
+    return {name: value for name, value in entry.facts.items() if name != "row"}
+
+
 def test_a_person_may_ask_for_a_filed_message_and_for_no_other(store):
     done, waiting = queued(store, "S1"), queued(store, "S2")
     filed(store, done)
@@ -186,7 +192,7 @@ def test_a_person_may_ask_for_a_filed_message_and_for_no_other(store):
     assert (last.what, last.code, last.detail) == ("requeued", "operator", "lost there")
     entry = store.audit_entries()[-1]
     assert entry.kind == "sent-again"
-    assert entry.facts == {"message": done, "replay": "operator", "who": "kim", "note": "lost there"}
+    assert told(entry) == {"message": done, "replay": "operator", "who": "kim", "note": "lost there"}
 
 
 def test_every_step_of_a_message_is_noted_in_words(store):
@@ -233,7 +239,7 @@ def test_every_decision_about_a_message_is_in_the_chain_with_who_and_why(store):
     store.requeue(sent, replay="operator", who="kim", note="mapped")
     store.block(sent, "blocked", "too large")
     store.set_aside(sent, who="kim", note="by hand")
-    entries = [(e.kind, e.facts) for e in store.audit_entries()][-5:]
+    entries = [(e.kind, told(e)) for e in store.audit_entries()][-5:]
     assert entries == [
         ("acknowledged", {"message": sent, "code": "AA", "consumer": "ivd", "state": "at-broker", "digest": "differs"}),
         ("acknowledged", {"message": sent, "code": "AE", "consumer": "ivd", "state": "rejected"}),
