@@ -100,7 +100,7 @@ def test_a_store_without_damage_comes_out_as_it_was(data_dir, content):
     assert rows(store) == content
     assert store.former is not None
     assert store.former.reason == "it was salvaged from a damaged one"
-    assert store.audit_verify() is None
+    assert store.verification().run() is None
     kinds = [e.kind for e in store.audit_entries(limit=10_000)]
     assert kinds[-2:] == ["salvaged", "identity"]
     store.close()

@@ -167,7 +167,7 @@ class Laboratory:
             for sender in self._senders:
                 sender.cancel()
             self.loop.run_until_complete(asyncio.gather(*self._senders, return_exceptions=True))
-            assert self.gateway.store.do(lambda s: s.audit_verify()) is None
+            assert self.gateway.store.do(lambda s: s.verification().run()) is None
             self.loop.run_until_complete(self.gateway.stop())
             assert not self.loop.broken, self.loop.broken
         finally:
