@@ -57,8 +57,14 @@ class BrokerLab:
             work()
             traffic.stop()
         if drained:
-            until(self.agent.nothing_waits, PATIENCE_S, f"everything is filed after: {scenario}\n{self.waiting()}")
+            self.all_filed(scenario)
         return compare(traffic.rows, [f for f in self.filings() if f.msh10 not in before])
+
+    def all_filed(self, after: str) -> None:
+        try:
+            until(self.agent.nothing_waits, 2 * PATIENCE_S, "everything is filed")
+        except AssertionError as error:
+            raise AssertionError(f"{error} after: {after}\n{self.waiting()}") from None
 
     def traffic(self, scenario: str, **more: Any) -> Traffic:
         """``more``: of each analyser's plan."""

@@ -118,6 +118,7 @@ class FaultyLine:
             if self._refuses:
                 raise ConnectionRefusedError
             broker = socket.create_connection((HOST, self._to), 5)
+            broker.settimeout(None)
         except OSError:
             agent.close()
             return
