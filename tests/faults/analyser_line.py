@@ -58,8 +58,14 @@ class FaultyLine:
         self._threads: list[threading.Thread] = []
 
     def arm(self, fault: Fault) -> None:
+        """To be called when nothing of what was sent before is on its way any more: one fault at a time."""
         self._passed = [0, 0]
         self._fault = fault
+
+    @property
+    def quiet(self) -> bool:
+        """Whether every connection is over, and all that was under way on it."""
+        return True
 
     def _start(self, target: object, *words: object) -> None:
         thread = threading.Thread(target=target, args=words, name="faulty-line", daemon=True)  # type: ignore[arg-type]
@@ -164,6 +170,10 @@ class FaultyTcp(FaultyLine):
                 wire = _Wire(analyser.fileno(), agent.fileno())
                 self._start(lambda wire=wire: self._pump(wire, to_agent=True))
                 self._start(lambda wire=wire: self._pump(wire, to_agent=False))
+
+    @property
+    def quiet(self) -> bool:
+        return not any(thread.is_alive() for thread in self._threads[1:])
 
     def _leave_standing(self, wire: _Wire) -> None:
         """The agent sees nothing of it; the analyser's next call is another connection."""

@@ -69,8 +69,7 @@ def frames_in(at: int) -> int:
 def script(cut: Cut) -> Iterator[bytes | float]:
     frames = wire(cut.sheet.whole())
     sent = b"".join(frames)[: cut.at]
-    yield ENQ
-    yield sent
+    yield from (ENQ, sent) if sent else (ENQ,)
     if cut.ending == "nak":  # the sender goes on with a frame whose sum is wrong, and gives up
         rest = frames[min(frames_in(cut.at), LAST - 1)]
         yield 1.0

@@ -49,6 +49,7 @@ class FaultySender:
 
         def next_fault(report: SendReport) -> None:
             analyser.hang_up()  # what is still under way must not be taken for an answer to what comes next
+            until(lambda: self.line.quiet, 20, "the connection is over")
             if order:
                 kind = order.pop()
                 at = draw.randrange(6) if kind.startswith("answer") else draw.randrange(400)
