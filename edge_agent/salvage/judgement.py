@@ -17,6 +17,7 @@ from edge_agent.identity import specimen_key
 from edge_agent.salvage.loss import Carried, Loss, MissingMessage, MissingTransmission
 from edge_agent.salvage.told import Chain
 from edge_agent.store.connection import Row
+from edge_agent.store.soundness import LATEST, is_cut_well
 
 _OPEN = ("queued", "at-broker", "rejected", "blocked")
 _TABLES = """
@@ -42,6 +43,7 @@ class Judgement:
     def run(self) -> None:
         self._found.executescript(_TABLES)
         self._found.execute("BEGIN")
+        self._judge_moments()
         self._judge_bytes()
         self._judge_messages()
         self._find_lost_messages()
@@ -51,6 +53,21 @@ class Judgement:
         self._drop_orphans()
         self._found.execute("COMMIT")
 
+    # moments
+
+    def _judge_moments(self) -> None:
+        """A moment that cannot be is no moment. A transmission without its own is none of which anything is known."""
+        for sql in (
+            "DELETE FROM transmission WHERE opened NOT BETWEEN 0 AND :latest OR ended NOT BETWEEN 0 AND :latest",
+            "UPDATE specimen_group SET since = 0 WHERE since NOT BETWEEN 0 AND :latest",
+            "UPDATE outbox SET queued = iif(created BETWEEN 0 AND :latest, created, 0)"
+            " WHERE queued NOT BETWEEN 0 AND :latest",
+            "UPDATE outbox SET created = queued WHERE created NOT BETWEEN 0 AND :latest",
+            "UPDATE outbox SET at_broker = NULL WHERE at_broker NOT BETWEEN 0 AND :latest",
+            "UPDATE outbox SET retry_at = NULL WHERE retry_at NOT BETWEEN 0 AND :latest",
+        ):
+            self._found.execute(sql, {"latest": LATEST})
+
     # bytes
 
     def _judge_bytes(self) -> None:
@@ -58,20 +75,27 @@ class Judgement:
         ended = {n for (n,) in self._all("SELECT id FROM transmission WHERE state <> 'receiving'")}
         for transmission, chunks in self._by_transmission():
             sha, sound = hashlib.sha256(), True
-            for expected, (_, position, kind, raw) in enumerate(chunks):
+            for expected, (_, position, kind, raw, start, length, text, possible) in enumerate(chunks):
                 sha.update(raw)
-                sound = sound and position == expected and (kind != "frame" or _fits(raw))
-            known = wanted.get(transmission)
-            if known is not None:
-                sound = sha.hexdigest() == known
+                sound = (
+                    sound and position == expected and bool(possible) and is_cut_well(kind, raw, start, length, text)
+                )
+                sound = sound and (transmission in wanted or kind != "frame" or _fits(raw))
+            if transmission in wanted:
+                sound = sound and sha.hexdigest() == wanted[transmission]
             elif transmission in ended and self._chain.whole:
                 sound = sound and transmission <= self._before_the_chain()
             self._do("INSERT INTO judged VALUES (?, ?)", transmission, int(sound))
         empty = hashlib.sha256().hexdigest()
         self._do("INSERT OR IGNORE INTO judged SELECT transmission, 1 FROM told_bytes WHERE raw = ?", empty)
 
-    def _by_transmission(self) -> Iterator[tuple[int, Iterator[tuple[int, int, str, bytes]]]]:
-        rows = self._found.execute("SELECT transmission, position, kind, raw FROM chunk ORDER BY 1, 2")
+    def _by_transmission(self) -> Iterator[tuple[int, Iterator[Row]]]:
+        rows = self._found.execute(
+            "SELECT transmission, position, kind, raw, text_start, text_length, text,"
+            " received BETWEEN 0 AND ? AND text_start >= 0 AND text_length >= 0"
+            " AND (text IS NOT NULL OR text_start + text_length <= length(raw)) FROM chunk ORDER BY 1, 2",
+            (LATEST,),
+        )
         return groupby(rows, key=lambda row: row[0])
 
     def _before_the_chain(self) -> int:

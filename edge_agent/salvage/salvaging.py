@@ -25,7 +25,7 @@ from edge_agent.salvage.loss import Carried, Loss
 from edge_agent.salvage.rebuilding import counts, rebuild, tell
 from edge_agent.salvage.reckoning import reckon
 from edge_agent.salvage.told import Chain, listen
-from edge_agent.store import backup
+from edge_agent.store import backup, soundness
 from edge_agent.store.connection import Database
 from edge_agent.store.directory import DirectoryLock, database_files
 from edge_agent.store.identity import FILE, name_in, read_witness
@@ -151,6 +151,7 @@ class _Damaged:
     def carry_into(self, database: Database, scratch: Path) -> None:
         self.carried.rows = rebuild(database, scratch, self._version, self._chain, self.identity)
         tell(database, self._facts())
+        soundness.check(database)
 
     @property
     def since(self) -> datetime:

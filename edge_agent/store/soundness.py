@@ -8,19 +8,33 @@ Not promised: what is filed, and what recognises repeats; the verification of th
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from edge_agent.store.connection import Database
 from edge_agent.store.errors import StorageFailedError, StoreCorruptError
 
+LATEST = 253_402_300_800_000_000  # the year 10000: what a moment cannot be
 _WAITING = (
-    "SELECT id FROM transmission WHERE converted = 0 AND state <> 'receiving' UNION"
+    "SELECT id FROM transmission WHERE converted = 0 UNION"
     " SELECT transmission FROM specimen_group WHERE held + failed > 0"
 )
 _TOLD = (
     "SELECT json_extract(facts, '$.transmission'), json_extract(facts, '$.raw') FROM audit"
     " WHERE kind IN ('transmission-complete', 'transmission-interrupted', 'kept')"
     " AND json_extract(facts, '$.transmission') IN (SELECT value FROM json_each(?)) ORDER BY entry"
+)
+_CHUNKS = "SELECT kind, raw, text_start, text_length, text FROM chunk WHERE transmission = ? ORDER BY position"
+# What no agent can have written, of those that wait.
+_IMPOSSIBLE = (
+    "SELECT 1 FROM transmission WHERE id IN (SELECT CAST(value AS INTEGER) FROM json_each(:waiting))"
+    " AND (opened NOT BETWEEN 0 AND :latest OR ended NOT BETWEEN 0 AND :latest)",
+    "SELECT 1 FROM chunk WHERE transmission IN (SELECT CAST(value AS INTEGER) FROM json_each(:waiting))"
+    " AND (received NOT BETWEEN 0 AND :latest OR text_start < 0 OR text_length < 0"
+    " OR text IS NULL AND text_start + text_length > length(raw))",
+    "SELECT 1 FROM specimen_group WHERE held + failed > 0 AND since NOT BETWEEN 0 AND :latest",
+    "SELECT 1 FROM outbox INDEXED BY outbox_open WHERE state IN ('queued', 'at-broker', 'rejected', 'blocked')"
+    " AND (created NOT BETWEEN 0 AND :latest OR queued NOT BETWEEN 0 AND :latest"
+    " OR at_broker NOT BETWEEN 0 AND :latest OR retry_at NOT BETWEEN 0 AND :latest)",
 )
 _MESSAGES = (
     "SELECT o.digest, p.payload FROM outbox o INDEXED BY outbox_open LEFT JOIN payload p ON p.number = o.number"
@@ -31,27 +45,41 @@ _MESSAGES = (
 
 def check(database: Database) -> None:
     """Raises StoreCorruptError."""
+    waiting = [str(number) for (number,) in database.rows(_WAITING)]
+    for sql in _IMPOSSIBLE:
+        if database.row(sql, {"waiting": json.dumps(waiting), "latest": LATEST}) is not None:
+            raise StoreCorruptError("a row of it cannot be what was stored")
     for digest, payload in database.execute(_MESSAGES):
         if payload is None or hashlib.sha256(payload).hexdigest() != digest:
             raise StoreCorruptError("a message that is not filed is not as it was stored")
-    waiting = [str(number) for (number,) in database.rows(_WAITING)]
     if waiting:
         _check_bytes(database, waiting)
 
 
-def _check_bytes(database: Database, waiting: Iterable[str]) -> None:
-    told: dict[str, str | None] = dict(database.rows(_TOLD, (json.dumps(list(waiting)),)))
-    for number, raw in told.items():
-        if raw is not None and bytes_digest(database, int(number)) != raw:
+def _check_bytes(database: Database, waiting: Sequence[str]) -> None:
+    told: dict[str, str | None] = dict(database.rows(_TOLD, (json.dumps(waiting),)))
+    for number in waiting:
+        sha, raw = hashlib.sha256(), told.get(number)
+        for kind, data, start, length, text in database.rows(_CHUNKS, (int(number),)):
+            sha.update(data)
+            if not is_cut_well(kind, data, start, length, text):
+                raise StoreCorruptError("a frame is not cut as it was stored")
+        if raw is not None and sha.hexdigest() != raw:
             raise StoreCorruptError("what an analyser sent, and is still to be read, is not as it was stored")
 
 
-def bytes_digest(database: Database, transmission: int) -> str:
-    """SHA-256 over every byte received, hex: what the audit chain holds against the stored bytes."""
-    sha = hashlib.sha256()
-    for (raw,) in database.rows("SELECT raw FROM chunk WHERE transmission = ? ORDER BY position", (transmission,)):
-        sha.update(raw)
-    return sha.hexdigest()
+def is_cut_well(kind: str, raw: bytes, start: int, length: int, text: bytes | None) -> bool:
+    """A frame's text begins behind STX and its number, and ends where its end stands: ETX, ETB, or GS before a sum.
+
+    Where the frame has no STX (bare records) nothing tells.
+    """
+    if kind != "frame" or raw[:1] != b"\x02" or text is not None:
+        return True
+    found = raw[start : start + length]
+    return any(
+        raw[at : at + length] == found and raw[at + length : at + length + 1] in (b"\x03", b"\x17", b"\x1d")
+        for at in (1, 2)
+    )
 
 
 def as_stored(database: Database, payload: bytes, digest: str) -> None:
