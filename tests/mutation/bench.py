@@ -5,7 +5,7 @@ are given their changed code, and the tests chosen are run one by one. *Bare*: f
 imported (a constant, a default, a table): pytest and the libraries are loaded, no module of ours is; the fork imports
 the changed one in place of the module and lets pytest collect the tests anew.
 
-A fork ends at the first test that fails. One that takes five times as long as usual, and three seconds, is stopped:
+A fork ends at the first test that fails. One that takes five times as long as usual, and ten seconds, is stopped:
 that counts as noticed. What a stopped test left running is in the fork's process group and ends with it.
 """
 
@@ -31,7 +31,7 @@ from mutation.scope import dotted
 
 SURVIVED, KILLED, TIMEOUT, UNSUITED = "survived", "killed", "timeout", "unsuited"
 _QUIET = ("-q", "--no-header", "--tb=no", "--timeout=0")
-_PATIENCE_S = 3.0
+_PATIENCE_S = 10.0
 _STARTING_S = 4.0  # pytest, the modules and the tests' own, loaded anew
 Request = tuple[str, str, list[tuple[str, float]]]  # module, name of the mutant, tests and their usual seconds
 Find = Callable[[str, str], Mutant]
