@@ -133,3 +133,39 @@ def test_an_instance_that_is_forgotten_says_nothing() -> None:
     assert gate.is_open("ivd")
     gate.heard("nobody", "a", b'{"online": false, "timestamp": 1}')
     assert gate.next_probe() is None
+
+
+@pytest.mark.parametrize(
+    ("code", "word"),
+    [
+        (0x80, "no reason"), (0x81, "read"), (0x82, "protocol"), (0x83, "of its own"), (0x84, "version"),
+        (0x85, "client id"), (0x86, "password"), (0x87, "access list"), (0x88, "not available"), (0x89, "busy"),
+        (0x8A, "banned"), (0x8B, "shutting down"), (0x8C, "authentication"), (0x8D, "in time"), (0x8E, "took over"),
+        (0x90, "topic name"), (0x91, "packet id"), (0x93, "in flight"), (0x95, "larger"), (0x97, "quota"),
+        (0x98, "administrator"), (0x99, "payload"), (0x9A, "retained"), (0x9B, "QoS"), (0x9C, "another server"),
+        (0x9D, "moved"), (0x9F, "rate"),
+    ],
+)  # fmt: skip
+def test_a_reason_code_is_said_in_the_words_of_the_standard(code: int, word: str) -> None:
+    """MQTT 5.0 table 2-6."""
+    assert word in reason(code)
+
+
+@pytest.mark.parametrize(
+    ("code", "meaning"),
+    [
+        (0x00, Puback.TAKEN), (0x10, Puback.NO_SUBSCRIBER), (0x80, Puback.LATER), (0x83, Puback.LATER),
+        (0x87, Puback.TOPIC_REFUSED), (0x90, Puback.NEVER), (0x91, Puback.RECONNECT), (0x95, Puback.NEVER),
+        (0x97, Puback.LATER), (0x99, Puback.NEVER),
+    ],
+)  # fmt: skip
+def test_what_the_brokers_answer_means(code: int, meaning: Puback) -> None:
+    """MQTT 5.0 §3.4.2.1, and 0x95 as Mosquitto says it."""
+    assert on_puback(code) is meaning
+
+
+@pytest.mark.parametrize("code", [0x00, 0x04, 0x87, 0x88, 0x89, 0x8B, 0x8D, 0x8E, 0x98, 0x9C, 0x9D, 0x9F])
+def test_a_disconnect_that_speaks_of_the_broker_blames_no_message(code: int) -> None:
+    suspicion = Suspicion()
+    assert suspicion.disconnected(["m"], code, False) is None
+    assert not suspicion.one_at_a_time
