@@ -77,18 +77,13 @@ class Receiver:
         self._records = RecordEnds()
         self._events: deque[Event] = deque()
         self._held: FrameReceived | None = None
-        self._asked = False  # the session was opened by ENQ
-        self._frames = 0  # data frames accepted in the session
-        self._framed = False  # an STX frame came in the session: no bare records any more
-        self._complete = False  # the last accepted frame ended a message
-        self._size = 0  # text of the message so far
-        self._in_a_row = 0
         self._interrupt = False
         self._last_answer = ACK_BYTE
         self._since: float | None = None  # when the receive timer was last started; None: at the next event
         self._grown = 0.0
         self._due = False
         self._lost = False
+        self._begin(asked=False)
 
     # The caller's side
 
@@ -345,11 +340,14 @@ class Receiver:
         return unit == "frame"
 
     def _begin(self, *, asked: bool) -> None:
-        self._asked = asked
+        self._asked = asked  # the session was opened by ENQ
         self._numbers.begin()
         self._records.begin()
-        self._frames = self._size = self._in_a_row = 0
-        self._framed = self._complete = False
+        self._frames = 0  # data frames accepted in the session
+        self._size = 0  # text of the message so far
+        self._in_a_row = 0  # refusals
+        self._framed = False  # an STX frame came in the session: no bare records any more
+        self._complete = False  # the last accepted frame ended a message
 
     def _close(self, reason: str, answer: bytes = b"") -> None:
         self._events.append(Closed(reason, answer, self._in_a_row > 0))
