@@ -4,12 +4,13 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 SHELL  := /bin/bash
 
-.PHONY: help docs picture demo test faults check bench fleet fast-test install-tools verify-main verify-run wheel-smoke sbom lock clean deb deb-walk
+.PHONY: help docs picture demo test faults fuzz check bench fleet fast-test install-tools verify-main verify-run wheel-smoke sbom lock clean deb deb-walk
 
 help:
 	@echo "make demo          a simulated lab on this machine: three analysers, the agent, a broker, a management system"
 	@echo "make test          install what the tests need, then lint, types, contracts and all tests"
 	@echo "make faults        break everything on purpose, in full, and write the table of docs/reliability.md (as root; hours)"
+	@echo "make fuzz          every reader of bytes under a fuzzer for SECONDS=60 each; what it finds is kept in build/fuzz/"
 	@echo "make verify-main   the acceptance list, a line per item (about 15 minutes)"
 	@echo "make verify-run    the same for what it takes to run it for real: package, security, contract, fleet (as root, about 30 minutes)"
 	@echo "make wheel-smoke   build the wheel, install it outside the checkout, run it"
@@ -32,6 +33,17 @@ test: install-tools $(VENV)/.dev
 faults: install-tools $(VENV)/.dev
 	FAULTS=full $(BIN)/python -m pytest -q -rs --timeout 7200 tests/faults
 	PYTHONPATH=.:tests $(BIN)/python -m faults.page
+	$(MAKE) --no-print-directory fuzz
+
+# Only for this: a fuzzer that mutates what reaches new code. Not locked, for nothing else is built or tested with it.
+fuzz: $(VENV)/.dev
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "atheris>=3,<4"
+	@for target in $$(PYTHONPATH=.:tests $(BIN)/python -m faults.fuzz.table); do \
+	    echo "fuzzing $$target for $(or $(SECONDS),60) s"; \
+	    PYTHONPATH=.:tests $(BIN)/python -m faults.fuzz.long $$target $(or $(SECONDS),60) >build/fuzz-$$target.log 2>&1 \
+	    || { tail -40 build/fuzz-$$target.log; exit 1; }; \
+	    grep -E "Done|number_of_executed|peak_rss" build/fuzz-$$target.log; \
+	done
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -134,3 +134,6 @@ def _read_toml(path: FilePath) -> dict[str, Any]:
         raise ProfileError(path.name, (f"it cannot be read: {error.strerror}",)) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ProfileError(path.name, (f"it is not TOML: {error}",)) from error
+    except (RecursionError, ValueError) as error:  # what tomllib lets through of Python's own limits
+        what = "a list or a number in it is longer or deeper than anything that can be meant"
+        raise ProfileError(path.name, (f"it cannot be read: {what}",)) from error

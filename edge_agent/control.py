@@ -111,6 +111,7 @@ class ControlServer:
     def _asked(self, line: bytes) -> tuple[Answer | Stream, Mapping[str, Any]]:
         try:
             request = json.loads(line)
+            json.dumps(request, ensure_ascii=False).encode()  # half a surrogate pair can be stored nowhere
             return self._answers[request["ask"]], request
         except (ValueError, KeyError, TypeError, RecursionError):
             raise AgentError("The agent does not know this command.", code="usage", action="Update both.") from None

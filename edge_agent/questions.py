@@ -81,8 +81,10 @@ class Questions:
     async def queue(self, request: Mapping[str, Any]) -> Plain:
         state, analyser = request.get("state"), request.get("analyser")
         limit = request.get("limit") or 50
-        if state not in _STATES or not isinstance(limit, int):
-            raise AgentError("There is no such state or limit.", code="usage", action="See `edge-agent queue --help`.")
+        if state not in _STATES or not isinstance(limit, int) or not isinstance(analyser, str | None):
+            raise AgentError(
+                "There is no such state, analyser or limit.", code="usage", action="See `edge-agent queue --help`."
+            )
         return await self._read(lambda s: _queue(s, state, analyser, min(max(limit, 1), 1000)))
 
     async def show(self, request: Mapping[str, Any]) -> Plain:

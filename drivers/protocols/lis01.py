@@ -282,6 +282,7 @@ class Receiver:
 
     def _refuse_frame(self, piece: Piece, now: float) -> None:
         self._in_a_row += 1
+        self._numbers.missed(piece)
         answer = NAK_BYTE if self._asked or self._framed else b""
         self._emit(Refused(piece.raw, self._reason(piece), b"" if piece.cut else answer, self._in_a_row), now)
 

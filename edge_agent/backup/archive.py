@@ -26,8 +26,9 @@ LEFT_OUT = ("private keys", "password files", "certificates")
 _LONGEST_MANIFEST = 1024 * 1024
 _BLOCK = 256 * 1024
 _PLACES = ("profiles", "config")
-# tarfile lets the last two out for numbers in a header that are none, or that no file can have.
-_NOT_A_TAR = (tarfile.TarError, EOFError, ValueError, OverflowError)
+# tarfile lets the others out: for numbers in a header that are none or that no file can have, for a header that is cut
+# off, and for more headers before one file than it can go through.
+_NOT_A_TAR = (tarfile.TarError, EOFError, LookupError, OverflowError, RecursionError, ValueError)
 _PLAIN = (tarfile.REGTYPE, tarfile.AREGTYPE)
 
 Take = Callable[[str, Iterable[bytes]], None]

@@ -12,6 +12,7 @@ import json
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
+from math import isfinite
 
 from edge_agent.clock import Clock
 
@@ -111,6 +112,8 @@ def _read(payload: bytes) -> tuple[bool, int | float]:
         online, timestamp = said["online"], said["timestamp"]
     except (ValueError, KeyError, TypeError, RecursionError):
         raise BadStateError("not a JSON object with online and timestamp") from None
-    if not isinstance(online, bool) or isinstance(timestamp, bool) or not isinstance(timestamp, int | float):
+    number = isinstance(timestamp, int | float) and not isinstance(timestamp, bool)
+    # JSON as Python reads it has Infinity and NaN: nothing is ever later than the one, everything is than the other.
+    if not isinstance(online, bool) or not number or (isinstance(timestamp, float) and not isfinite(timestamp)):
         raise BadStateError("online is true or false, timestamp a number of milliseconds")
     return online, timestamp

@@ -11,5 +11,5 @@ def is_namesake(payload: bytes, ours: Collection[str]) -> bool:
     try:
         said = json.loads(payload)
         return said["state"] in _ALIVE and said["session"] not in ours
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, RecursionError, TypeError):
         return False

@@ -10,6 +10,7 @@ from edge_agent.store.rows import Route
 
 _DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883}
 _CONSUMER = "ivd"
+_WRITTEN = "A broker is written mqtt://host:port or mqtts://host:port."
 
 
 class Confirm(StrEnum):
@@ -44,10 +45,13 @@ class Broker:
 
 def broker(url: str) -> Broker:
     """The address in ``url``. Raises BrokerUrlError; user and password never stand in a URL."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise BrokerUrlError(_WRITTEN) from None
     port = _DEFAULT_PORTS.get(parts.scheme)
     if port is None or not parts.hostname or parts.username or parts.path not in ("", "/"):
-        raise BrokerUrlError("A broker is written mqtt://host:port or mqtts://host:port.")
+        raise BrokerUrlError(_WRITTEN)
     try:
         return Broker(parts.hostname, parts.port or port, parts.scheme == "mqtts")
     except ValueError:

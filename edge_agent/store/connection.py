@@ -202,6 +202,8 @@ class Database:
     def rows(self, sql: str, values: Values = ()) -> list[Row]:
         try:
             return self.execute(sql, values).fetchall()
+        except _ONE_JOB:  # a value no column can have: who asked is told, and analysers are served on
+            raise
         except sqlite3.Error as error:
             raise self.fail(error) from error
 

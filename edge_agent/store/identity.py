@@ -192,7 +192,7 @@ def _known(file: Path) -> _Known | None:
     try:
         facts = json.loads(file.read_text("utf-8"))
         return _Known(str(facts["identity"]), int(facts["reserved"]), int(facts["promised"]))
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+    except (FileNotFoundError, ValueError, KeyError, OverflowError, RecursionError, TypeError):
         return None
 
 

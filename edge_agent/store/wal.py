@@ -16,6 +16,7 @@ _MAGIC_LITTLE, _MAGIC_BIG = 0x377F0682, 0x377F0683
 HEADER = 32
 FRAME_HEADER = 24
 _WORD = 0xFFFFFFFF
+_PAGE_SIZES = frozenset(1 << n for n in range(9, 17))  # 512 to 65536; SQLite reads no log that names another
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ def read_log(path: Path) -> Log:
         return Log()
     _, _, page_size, _, salt1, salt2, sum1, sum2 = struct.unpack(">8I", data[:HEADER])
     order = byte_order(data)
-    if not order or checksum(data[: HEADER - 8], order, 0, 0) != (sum1, sum2):
+    if not order or page_size not in _PAGE_SIZES or checksum(data[: HEADER - 8], order, 0, 0) != (sum1, sum2):
         return Log(damaged=any(data), rest=True)
     frames = _frames(data, order, page_size, (salt1, salt2), (sum1, sum2))
     readable = _readable(frames)

@@ -330,3 +330,11 @@ def test_a_shipped_profile_names_a_source_for_every_code(name: str, device_with:
     profile = load_profile(FOLDERS / SHIPPED[name])
     assert profile.sources
     assert all(entry.source for entry in profile.test)
+
+
+@pytest.mark.parametrize("text", ["revision = " + "9" * 5000, "aliases = " + "[" * 5000], ids=["long", "deep"])
+def test_what_no_profile_can_mean_is_a_mistake_of_the_file(tmp_path: Path, text: str) -> None:
+    (tmp_path / "lis02_generic.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(ProfileError) as caught:
+        load_profile(FOLDERS / "lis02_generic", tmp_path / "lis02_generic.toml")
+    assert "longer or deeper" in caught.value.problems[0]

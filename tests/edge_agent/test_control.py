@@ -284,3 +284,9 @@ def test_the_answer_is_told_who_asks_whatever_the_line_says(tmp_path: Path) -> N
 def test_a_user_without_a_name_is_a_number() -> None:
     assert control.user(os.getuid()) == pwd.getpwuid(os.getuid()).pw_name
     assert control.user(424242) == "uid 424242"
+
+
+def test_half_a_surrogate_pair_is_refused_before_any_answer_sees_it(tmp_path: Path) -> None:
+    """JSON can write one, UTF-8 cannot, so neither the store nor the trail can keep it."""
+    with serving(tmp_path) as made:
+        assert code(made.talk(b'{"ask": "echo", "word": "\\ud800"}\n')) == "usage"

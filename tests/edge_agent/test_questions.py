@@ -277,3 +277,11 @@ def test_a_time_is_shown_with_its_offset() -> None:
     assert re.fullmatch(r"2024-06-12 \d\d:00:00[+-]\d\d:\d\d", shown(datetime(2024, 6, 12, 3, tzinfo=UTC)))
     assert shown(None) == ""
     assert shown(datetime(2024, 6, 12, 3, 0, 0, 999_999, tzinfo=UTC) + timedelta()).count(".") == 0
+
+
+@pytest.mark.parametrize("analyser", [["an1"], {"a": 1}, 10**40, 1.5])
+def test_an_analyser_that_is_no_text_is_refused_and_the_store_goes_on(made: Gateway, analyser: object) -> None:
+    with pytest.raises(AgentError) as caught:
+        made.answer("queue", analyser=analyser)
+    assert caught.value.code == "usage"
+    assert made.bench.store.failed is None

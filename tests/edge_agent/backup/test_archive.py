@@ -206,3 +206,26 @@ def test_a_member_shorter_than_it_said_is_no_archive(tmp_path: Path) -> None:
     manifest = archive.verified(made(tmp_path))
     with pytest.raises(OSError), (tmp_path / "short.tar").open("wb") as file:
         archive.write(file, manifest, [Member("agent.db", 100, [b"short"])])
+
+
+@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE])
+def test_headers_without_end_before_a_file_are_no_backup(tmp_path: Path, kind: bytes) -> None:
+    info = tarfile.TarInfo("n")
+    info.type, info.size = kind, 13
+    header = info.tobuf(tarfile.GNU_FORMAT) + b"13 path=abcd\n".ljust(512, b"\0")
+    path = tmp_path / "deep.tar"
+    path.write_bytes(header * 5000)
+    with pytest.raises(NotABackupError):
+        archive.verified(path)
+
+
+def test_a_file_with_holes_whose_list_is_cut_off_is_no_backup(tmp_path: Path) -> None:
+    info = tarfile.TarInfo("manifest.json")
+    info.type = tarfile.GNUTYPE_SPARSE
+    header = bytearray(info.tobuf(tarfile.GNU_FORMAT))
+    header[482] = 1  # "the list goes on in the next block", which does not come
+    header[148:156] = b"%06o\0 " % (sum(header[:148]) + 8 * 32 + sum(header[156:512]))
+    path = tmp_path / "holes.tar"
+    path.write_bytes(bytes(header))
+    with pytest.raises(NotABackupError):
+        archive.verified(path)

@@ -150,3 +150,12 @@ def test_it_is_closed_exactly_when_every_newest_state_is_offline(said: list[tupl
                 births[instance] = timestamp
     silent = bool(newest) and not any(online for online, _ in newest.values())
     assert gate.is_open("ivd") is not silent
+
+
+@pytest.mark.parametrize("timestamp", ["Infinity", "-Infinity", "NaN", "1e999"])
+def test_a_time_that_is_no_number_is_no_state_and_closes_nothing(gate: Gate, timestamp: str) -> None:
+    """An offline at the end of all time would be newer than every birth after it."""
+    with pytest.raises(BadStateError):
+        gate.heard("ivd", "a", f'{{"online": false, "timestamp": {timestamp}}}'.encode())
+    gate.heard("ivd", "a", state(True, 1))
+    assert gate.is_open("ivd")

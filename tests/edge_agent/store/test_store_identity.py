@@ -217,3 +217,15 @@ def test_the_trace_leads_from_a_specimen_to_bytes_and_attempts(store):
     assert [a.what for a in store.attempts(sent)] == ["published", "puback", "ack"]
     assert store.find(specimen="S-7") == []
     assert store.find_transmissions(specimen="S-77") == [group.transmission]
+
+
+@pytest.mark.parametrize("number", ["Infinity", "NaN", "1e999", "[" * 5000])
+def test_a_number_that_is_none_makes_the_file_one_that_is_missing(data_dir, number):
+    store = opened(data_dir)
+    before = store.identity
+    store.close()
+    (data_dir / "identity.json").write_text(f'{{"identity": "{before}", "reserved": {number}, "promised": 1}}')
+    store = opened(data_dir)
+    assert store.identity != before
+    assert store.former.reason == "identity.json is missing"
+    store.close()
