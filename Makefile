@@ -35,9 +35,9 @@ faults: install-tools $(VENV)/.dev
 	PYTHONPATH=.:tests $(BIN)/python -m faults.page
 	$(MAKE) --no-print-directory fuzz
 
-# Only for this: a fuzzer that mutates what reaches new code. Not locked, for nothing else is built or tested with it.
+# Only for this: a fuzzer that mutates what reaches new code.
 fuzz: $(VENV)/.dev
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "atheris>=3,<4"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/fuzz.txt
 	@for target in $$(PYTHONPATH=.:tests $(BIN)/python -m faults.fuzz.table); do \
 	    echo "fuzzing $$target for $(or $(SECONDS),60) s"; \
 	    PYTHONPATH=.:tests $(BIN)/python -m faults.fuzz.long $$target $(or $(SECONDS),60) >build/fuzz-$$target.log 2>&1 \

@@ -9,3 +9,4 @@ common=(--quiet --generate-hashes --strip-extras --allow-unsafe --no-header --no
 "$python" -m piptools compile "${common[@]}" --extra dev --constraint requirements/run.txt \
     --output-file requirements/dev.txt pyproject.toml requirements/build.in
 "$python" -m piptools compile "${common[@]}" --output-file requirements/sbom.txt requirements/sbom.in
+"$python" -m piptools compile "${common[@]}" --output-file requirements/fuzz.txt requirements/fuzz.in

@@ -14,7 +14,7 @@ from architecture.licences import ALLOWED, READ, licence, pinned
 ROOT = Path(__file__).parents[2]
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-NAMES = ["run", "dev", "sbom"]
+NAMES = ["run", "dev", "sbom", "fuzz"]
 
 _PINNED = re.compile(r"[A-Za-z0-9._-]+==[A-Za-z0-9.]+( ; [^\\]+)?( --hash=sha256:[0-9a-f]{64})+")
 _SECRETS = re.compile(
@@ -49,7 +49,7 @@ def test_the_lock_files_are_these() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_requirement_is_pinned_and_hashed_and_names_no_index(name: str) -> None:
     lines = requirements((ROOT / "requirements" / f"{name}.txt").read_text(encoding="utf-8"))
-    assert len(lines) > 10
+    assert len(lines) > (0 if name == "fuzz" else 10)
     assert [line for line in lines if not _PINNED.fullmatch(line)] == []
 
 
