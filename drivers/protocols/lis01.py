@@ -68,6 +68,8 @@ class Receiver:
     ``ready``: set it to False while nothing can be stored; ENQ and frames are then answered NAK.
     """
 
+    _size: int
+
     def __init__(self, dialect: Dialect) -> None:
         self.ready = True
         self.state = State.IDLE
