@@ -313,3 +313,22 @@ def test_version_3_1_1_carries_no_properties(tmp_path: Path) -> None:
     rig.pump()
     assert rig.link.sent[0].properties is None
     rig.end()
+
+
+def test_the_last_free_place_of_a_connection_serves_a_retry_too(rig: Rig) -> None:
+    message = rig.queue()
+    rig.pump()
+    rig.taken(message)
+    rig.wait(ACK_TIMEOUT_S)
+    rig.link.slots = 1
+    assert rig.wait(5) == [message]
+
+
+def test_retries_of_a_consumer_that_is_offline_wake_nobody(rig: Rig) -> None:
+    message = rig.queue()
+    rig.pump()
+    rig.taken(message)
+    rig.wait(ACK_TIMEOUT_S)
+    rig.consumer_says(False, at=1)
+    assert rig.delivery.deadline() == pytest.approx(rig.clock.seconds + PROBE_S)
+    assert rig.wait(6) == []

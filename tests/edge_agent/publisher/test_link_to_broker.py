@@ -803,3 +803,14 @@ def test_a_late_puback_of_the_connection_before_is_not_taken_for_one_of_ours(des
 
 def test_the_topics_we_hold_are_named(desk: Desk) -> None:
     assert desk.link.retained() == [STATE, ROOT + "info"]
+
+
+def test_a_person_who_says_try_again_ends_the_suspicion_of_a_namesake(desk: Desk) -> None:
+    desk.connect()
+    desk.link.tick()
+    desk.answer()
+    received(desk, "state", other())
+    desk.link.resume()
+    assert desk.codes() == set()
+    desk.end(Cause.DROPPED)
+    assert desk.waits() == pytest.approx(0.5, abs=0.25)

@@ -126,3 +126,16 @@ def test_a_management_system_that_is_asked_no_more_is_not_missed(
     use(agent, consumers=dict.fromkeys(("result", "qc", "validation"), "new"))
     until(lambda: agent.filed(message), "filed by the other")
     assert agent.alarm("consumer-offline") is None
+
+
+def test_a_weaker_mode_is_alarmed_while_it_is_used_and_results_go_by_the_new_consumer(
+    broker: Broker, make_agent: MakeAgent, make_central: MakeCentral
+) -> None:
+    agent = make_agent(broker, confirm="broker")
+    until(lambda: agent.alarm("weak-mode"), "said to be weak")
+    use(agent, confirm="application", consumers=dict.fromkeys(agent.publisher._options.consumers, "lis"))
+    assert agent.alarm("weak-mode") is None
+    assert list(agent.publisher.status().gates) == ["lis"]
+    make_central(broker, name="lis")
+    message = agent.queue()
+    until(lambda: agent.filed(message), "filed by the other one")
