@@ -38,6 +38,7 @@ faults: install-tools $(VENV)/.dev
 # Only for this: a fuzzer that mutates what reaches new code.
 fuzz: $(VENV)/.dev
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/fuzz.txt
+	@mkdir -p build
 	@for target in $$(PYTHONPATH=.:tests $(BIN)/python -m faults.fuzz.table); do \
 	    echo "fuzzing $$target for $(or $(SECONDS),60) s"; \
 	    PYTHONPATH=.:tests $(BIN)/python -m faults.fuzz.long $$target $(or $(SECONDS),60) >build/fuzz-$$target.log 2>&1 \
