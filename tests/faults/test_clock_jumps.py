@@ -129,7 +129,7 @@ def test_an_analyser_whose_clock_differs_is_said_until_it_is_set(lab: BrokerLab)
 
 def test_a_clock_that_is_found_wrong_at_a_start(lab: BrokerLab, outcomes: Outcomes) -> None:
     """Also the first thing an agent does at its start is to look for what is old."""
-    points = [*MOMENTS] if FULL else chance(STARTS).sample([*MOMENTS], 3)
+    points = [*MOMENTS] if FULL else chance(STARTS).sample([*MOMENTS], 2)
 
     def work() -> None:
         for point in points:
