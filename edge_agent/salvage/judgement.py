@@ -17,7 +17,7 @@ from edge_agent.identity import specimen_key
 from edge_agent.salvage.loss import Carried, Loss, MissingMessage, MissingTransmission
 from edge_agent.salvage.told import Chain
 from edge_agent.store.connection import Row
-from edge_agent.store.soundness import LATEST, is_cut_well
+from edge_agent.store.soundness import LATEST
 
 _OPEN = ("queued", "at-broker", "rejected", "blocked")
 _TABLES = """
@@ -25,11 +25,15 @@ CREATE TABLE judged (transmission INTEGER PRIMARY KEY, sound INTEGER);
 CREATE VIEW sound AS SELECT transmission FROM judged WHERE sound = 1;
 CREATE TABLE reread (transmission INTEGER PRIMARY KEY);
 CREATE TABLE gone (id TEXT PRIMARY KEY, analyser TEXT, transmission INTEGER);
+CREATE TABLE came (transmission INTEGER PRIMARY KEY, at INTEGER);
 CREATE INDEX seen_message ON seen (message_id);
 CREATE INDEX observation_message ON observation (message_id);
 CREATE INDEX group_transmission ON specimen_group (transmission);
 CREATE INDEX outbox_of ON outbox (transmission);
 """
+
+_CAME = "INSERT INTO came SELECT id, ifnull(ended, opened) FROM transmission"
+_CAME_STEADY = "INSERT INTO came SELECT id, ifnull(ended_steady, opened_steady) FROM transmission"
 
 
 class Judgement:
@@ -39,6 +43,7 @@ class Judgement:
         self._chain = chain
         self._loss = loss
         self.carried = Carried()
+        self.mended = False  # a moment that cannot be
 
     def run(self) -> None:
         self._found.executescript(_TABLES)
@@ -66,7 +71,7 @@ class Judgement:
             "UPDATE outbox SET at_broker = NULL WHERE at_broker NOT BETWEEN 0 AND :latest",
             "UPDATE outbox SET retry_at = NULL WHERE retry_at NOT BETWEEN 0 AND :latest",
         ):
-            self._found.execute(sql, {"latest": LATEST})
+            self.mended |= self._found.execute(sql, {"latest": LATEST}).rowcount > 0
 
     # bytes
 
@@ -78,7 +83,7 @@ class Judgement:
             for expected, (_, position, kind, raw, start, length, text, possible) in enumerate(chunks):
                 sha.update(raw)
                 sound = (
-                    sound and position == expected and bool(possible) and is_cut_well(kind, raw, start, length, text)
+                    sound and position == expected and bool(possible) and _is_cut_well(kind, raw, start, length, text)
                 )
                 sound = sound and (transmission in wanted or kind != "frame" or _fits(raw))
             if transmission in wanted:
@@ -188,17 +193,28 @@ class Judgement:
 
     def _complete_identities(self) -> None:
         """An observation that went out says the same as what recognises its repeats."""
+        self._do(_CAME_STEADY if self._has_steady() else _CAME)
         self._do(
-            "INSERT OR IGNORE INTO seen SELECT g.analyser, o.digest, o.occurrence, o.message_id, g.transmission,"
-            " ifnull(t.ended, t.opened) FROM observation o JOIN specimen_group g ON g.id = o.group_id"
-            " JOIN transmission t ON t.id = g.transmission WHERE o.state = 'converted' AND o.message_id <> ''"
+            "INSERT OR IGNORE INTO seen SELECT g.analyser, o.digest, o.occurrence, o.message_id, g.transmission, c.at"
+            " FROM observation o JOIN specimen_group g ON g.id = o.group_id"
+            " JOIN came c ON c.transmission = g.transmission WHERE o.state = 'converted' AND o.message_id <> ''"
         )
+
+    def _has_steady(self) -> bool:
+        """Whether the schema knows the store's own time."""
+        return "ended_steady" in {row[1] for row in self._all("PRAGMA table_info(transmission)")}
 
     def _give_up_messages(self) -> None:
         """So that the analyser's resend, or reading once more, brings their results and is not taken for a repeat."""
         self._do("DELETE FROM seen WHERE message_id IN (SELECT id FROM gone)")
         self._do("DELETE FROM observation WHERE message_id IN (SELECT id FROM gone)")
         self._do("UPDATE outbox SET repeat_of = '' WHERE repeat_of IN (SELECT id FROM gone)")
+        # Of a filed message that is lost the memory stays, without the transmission that could tell of it.
+        self._do("UPDATE seen SET transmission = 0 WHERE message_id NOT IN (SELECT id FROM outbox)")
+        self._do(
+            "DELETE FROM observation WHERE state = 'converted' AND message_id <> ''"
+            " AND message_id NOT IN (SELECT id FROM outbox)"
+        )
 
     # transmissions
 
@@ -251,6 +267,12 @@ class Judgement:
             " 'salvage', 1 FROM outbox o WHERE o.transmission NOT IN (SELECT id FROM transmission)"
             " GROUP BY o.transmission"
         )
+        if self._has_steady():
+            self._do(
+                "UPDATE transmission SET opened_steady = s.seen, ended_steady = s.seen FROM"
+                " (SELECT transmission, min(seen) AS seen FROM seen GROUP BY transmission) s"
+                " WHERE s.transmission = transmission.id AND transmission.reason = 'salvage' AND profile = ''"
+            )
 
     def _look_for_what_waited(self) -> None:
         """A transmission that had more to settle than is left of it lost something held: its bytes still have it."""
@@ -285,6 +307,20 @@ class Judgement:
 
     def _do(self, sql: str, *values: object) -> None:
         self._found.execute(sql, values)
+
+
+def _is_cut_well(kind: str, raw: bytes, start: int, length: int, text: bytes | None) -> bool:
+    """A frame's text begins behind STX and its number, and ends where its end stands: ETX, ETB, or GS before a sum.
+
+    Where the frame has no STX (bare records) nothing tells.
+    """
+    if kind != "frame" or raw[:1] != b"\x02" or text is not None:
+        return True
+    found = raw[start : start + length]
+    return any(
+        raw[at : at + length] == found and raw[at + length : at + length + 1] in (b"\x03", b"\x17", b"\x1d")
+        for at in (1, 2)
+    )
 
 
 def _fits(raw: bytes) -> bool:

@@ -10,13 +10,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from edge_agent.salvage.told import Chain
-from edge_agent.store import audit, schema
+from edge_agent.store import audit, schema, told
 from edge_agent.store.connection import Database
+from edge_agent.store.coverage import all_facts
 
-# Facts that are said anew: identity, last_id, audit_base; counters the triggers keep.
+# Facts that are said anew: identity, last_id, where the audit chain begins; counters the triggers keep.
 # Filled one after another; what refers to a row comes behind it.
 _FILL = (
-    "INSERT INTO fact SELECT * FROM found.fact WHERE name NOT IN ('identity', 'last_id', 'audit_base')"
+    "INSERT INTO fact SELECT * FROM found.fact"
+    " WHERE name NOT IN ('identity', 'last_id', 'audit_base', 'audit_gone', 'seen_forgotten')"
     " AND name NOT IN (SELECT name FROM fact)",
     "INSERT INTO sequence SELECT * FROM found.sequence",
     "INSERT INTO counter SELECT * FROM found.counter WHERE kind NOT IN ('message', 'held', 'failed', 'interrupted')",
@@ -52,18 +54,20 @@ _KNOWN = frozenset(
 )
 
 
-def rebuild(database: Database, scratch: Path, version: int, chain: Chain, identity: str) -> dict[str, int]:
+def rebuild(database: Database, scratch: Path, version: int, identity: str, *, anew: bool) -> dict[str, int]:
     """Rows by table. ``database``: a new one, open. Raises sqlite3.Error, StorageFailedError."""
     schema.migrate(database, [step for step in schema.migrations() if step[0] <= version])
     connection = database.connection
     connection.execute("ATTACH DATABASE ? AS found", (str(scratch),))
     tables = {str(row[0]) for row in connection.execute("SELECT name FROM found.sqlite_schema WHERE type = 'table'")}
     with database.writing():
+        connection.execute("DELETE FROM audit")  # what the migrations told
+        connection.execute("DELETE FROM sqlite_sequence WHERE name = 'audit'")
         for sql in _FILL:
             connection.execute(sql.format_map(_columns(connection)))
         for table in sorted(_ours(connection) & tables - _KNOWN):
             connection.execute(f"INSERT INTO {table} SELECT * FROM found.{table}")  # noqa: S608  # our schema's
-        _chain(connection, chain)
+        _chain(connection, anew=anew)
         _number(connection)
         database.set_fact("identity", identity)
     connection.execute("DETACH DATABASE found")
@@ -91,14 +95,13 @@ def _columns(connection: sqlite3.Connection) -> dict[str, str]:
     return words
 
 
-def _chain(connection: sqlite3.Connection, chain: Chain) -> None:
-    connection.execute("INSERT INTO audit SELECT * FROM found.audit WHERE entry <= ?", (chain.entry,))
-    first = connection.execute("SELECT entry, hash FROM audit ORDER BY entry LIMIT 1").fetchone()
-    known = connection.execute("SELECT value FROM found.fact WHERE name = 'audit_base'").fetchone()
-    if first is None or first[0] != 1:
-        entry, hash_ = first or (chain.entry, chain.hash)
-        base = known[0] if known else f"{entry} {hash_.hex()}"
-        connection.execute("INSERT INTO fact VALUES ('audit_base', ?)", (base,))
+def _chain(connection: sqlite3.Connection, *, anew: bool) -> None:
+    """The entries there are; ``anew``: none of them, for they tell of rows that are lost. They stay in the evidence."""
+    if not anew:
+        connection.execute("INSERT INTO audit SELECT * FROM found.audit")
+        connection.execute(
+            "INSERT INTO fact SELECT * FROM found.fact WHERE name IN ('audit_base', 'audit_gone', 'seen_forgotten')"
+        )
 
 
 def _number(connection: sqlite3.Connection) -> None:
@@ -111,7 +114,22 @@ def _number(connection: sqlite3.Connection) -> None:
         connection.execute("INSERT INTO sqlite_sequence VALUES (?, ?)", (table, max(highest, found[0] or 0)))
 
 
-def tell(database: Database, facts: Mapping[str, str]) -> None:
-    """The entry that says what happened."""
+def tell(database: Database, facts: Mapping[str, str], chain: Chain, *, anew: bool) -> None:
+    """The entry that says what happened; where the chain begins anew, every row that is here is told again.
+
+    As retention does it (``store/retention.py``) when it shortens the chain.
+    """
     with database.writing():
+        if anew:
+            database.set_fact(audit.BASE, f"{chain.entry} {chain.hash.hex()}")
         audit.add(database, "salvaged", facts)
+        if not anew:
+            return
+        gone = str(database.value("SELECT seq FROM sqlite_sequence WHERE name = 'transmission'") or 0)
+        before = str(database.steady.now_us())
+        database.set_fact(told.GONE, gone)
+        database.set_fact(told.FORGOTTEN, before)
+        begins = {"entry": str(chain.entry), "hash": chain.hash.hex(), "gone": gone, "before": before}
+        audit.add(database, "shortened", begins)
+        for (number,) in database.rows("SELECT id FROM transmission WHERE state <> 'receiving' ORDER BY id"):
+            audit.add(database, "kept", all_facts(database, number))

@@ -7,6 +7,7 @@ from datetime import datetime
 from edge_agent.salvage.loss import Gap, Loss, MissingTransmission, Resend, ranges
 from edge_agent.salvage.told import Chain
 from edge_agent.store.times import maybe_from_us
+from edge_agent.store.told import GONE
 
 # Where one of these has a hole, the oldest or the newest rows may have been in it.
 _NUMBERING = frozenset({"transmission", "sqlite_sequence", "fact", ""})
@@ -51,7 +52,7 @@ def _numbers_missing(found: sqlite3.Connection) -> list[int]:
             "SELECT transmission FROM told_purged UNION SELECT transmission FROM told_read WHERE waiting = 0"
         )
     }
-    first = min(there, default=1)
+    first = max(min(there, default=1), _gone(found) + 1)
     return [number for number in range(first, last + 1) if number not in there and number not in settled]
 
 
@@ -102,7 +103,13 @@ def _begins(found: sqlite3.Connection) -> bool:
     """Whether the first transmission there is the first there ever was, or those before it are known to be purged."""
     first = found.execute("SELECT min(id) FROM transmission").fetchone()[0]
     purged = found.execute("SELECT count(*) FROM told_purged WHERE transmission < ?", (first,)).fetchone()[0]
-    return first is not None and purged == first - 1
+    return first is not None and (purged == first - 1 or first - 1 <= _gone(found))
+
+
+def _gone(found: sqlite3.Connection) -> int:
+    """Up to which transmission retention has told by entries that went themselves."""
+    row = found.execute("SELECT value FROM fact WHERE name = ?", (GONE,)).fetchone()
+    return int(row[0]) if row and row[0].isdecimal() else 0
 
 
 def _newest(found: sqlite3.Connection) -> datetime | None:

@@ -115,6 +115,7 @@ class _Damaged:
         self._analysers = analysers
         self._version = 0
         self._chain = Chain()
+        self._anew = False  # the audit chain tells of rows that are lost or were mended, so it begins anew
 
     def read(self, file: Path) -> None:
         with _image(self._evidence.folder) as image:
@@ -136,6 +137,8 @@ class _Damaged:
         judgement = Judgement(connection, self._chain, self.loss)
         judgement.run()
         self.carried = judgement.carried
+        whole = self._chain.whole and not spoiled and not self.loss.frames and counts(connection) == read
+        self._anew = not whole or judgement.mended or bool(self.carried.reread or self.carried.rebuilt)
         self.carried.read = read
         reckon(connection, self._chain, spoiled, self.loss, self._analysers, self.broke)
 
@@ -149,8 +152,9 @@ class _Damaged:
             self.loss.commits = max(witness[1] - (int(number) if number.isdecimal() else 0), 0)
 
     def carry_into(self, database: Database, scratch: Path) -> None:
-        self.carried.rows = rebuild(database, scratch, self._version, self._chain, self.identity)
-        tell(database, self._facts())
+        chain, anew = self._chain, self._anew or bool(self.loss)
+        self.carried.rows = rebuild(database, scratch, self._version, self.identity, anew=anew)
+        tell(database, self._facts(), chain, anew=anew)
         soundness.check(database)
 
     @property

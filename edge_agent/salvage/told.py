@@ -51,6 +51,7 @@ def _statements(at: int, kind: str, facts: dict[str, str]) -> Iterator[tuple[str
     if kind == "settled":
         waiting = int(facts.get("held", "0")) + int(facts.get("failed", "0"))
         yield "told_read VALUES (?, ?, ?)", (int(facts["transmission"]), facts["analyser"], waiting)
+    if kind in ("settled", "kept"):
         for words in facts.get("messages", "").split():
             id_, analyser, sequence, digest = words.split(":")[:4]
             told = (id_, analyser, int(sequence), digest, int(facts["transmission"]), at)

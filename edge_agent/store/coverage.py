@@ -99,9 +99,13 @@ class FramesDigest:
 
 def end_facts(database: Database, transmission: int) -> dict[str, str]:
     """Of a transmission that ended: its bytes, its frames, and under which profile it is read."""
+    return {**frames_facts(database, transmission), "row": transmission_digest(database, transmission)}
+
+
+def frames_facts(database: Database, transmission: int) -> Mapping[str, str]:
     digest = FramesDigest()
     digest.update(database.rows(f"{FRAMES} ORDER BY position", (transmission,)))
-    return {**digest.facts(), "row": transmission_digest(database, transmission)}
+    return digest.facts()
 
 
 def transmission_digest(database: Database, transmission: int) -> str:

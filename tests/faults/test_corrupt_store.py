@@ -69,6 +69,14 @@ class Findings:
     owed: int = 0
     bad: list[str] = field(default_factory=list)
 
+    def hold_chain_against_rows(self, case: Damage, data_dir: Path) -> None:
+        """What was salvaged, and what an agent did since, is as the audit chain tells."""
+        running = opened(data_dir)
+        finding = running.verification().run()
+        running.close()
+        if finding is not None:
+            self.bad.append(f"{case.name}: {finding.sentence}")
+
     def judge(self, case: Damage, verdict: Verdict, base: Base, spans: dict[str, Span]) -> None:
         unsaid = unnamed(verdict, base, spans)
         self.owed += verdict.acknowledged
@@ -109,6 +117,7 @@ def one_case(data_dir: Path, case: Damage, base: Base, found: Findings) -> None:
         found.how["found"] += 1
         spans = salvaged(data_dir, before)
         found.judge(case, judged(base, goes_on(data_dir, base)), base, spans)
+        found.hold_chain_against_rows(case, data_dir)
         return
     former, same = running.former, content_of(running) == base.content
     running.close()

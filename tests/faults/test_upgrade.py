@@ -92,10 +92,12 @@ def test_an_upgrade_that_is_killed_anywhere_costs_nothing_and_the_old_agent_touc
 
 
 def contents(data_dir: Path) -> dict[str, list[tuple[object, ...]]]:
+    """Without the audit trail, which tells when it was upgraded; that it holds is verified."""
     store = opened(data_dir)
     content = content_of(store)
+    assert store.audit_verify() is None
     store.close()
-    return content
+    return {table: rows for table, rows in content.items() if table != "audit"}
 
 
 def killed(data_dir: Path, statement: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,6 +100,7 @@ def test_a_store_without_damage_comes_out_as_it_was(data_dir, content):
     assert rows(store) == content
     assert store.former is not None
     assert store.former.reason == "it was salvaged from a damaged one"
+    assert store.audit_verify() is None
     assert store.verification().run() is None
     kinds = [e.kind for e in store.audit_entries(limit=10_000)]
     assert kinds[-2:] == ["salvaged", "identity"]
@@ -131,6 +132,7 @@ def test_every_row_under_a_spoiled_root_is_found_by_the_pointer_map(data_dir, co
     assert lost <= {tree} & {"chunk", "seen", "observation"}
     assert all(len(found[table]) >= len(content[table]) - 16 for table in TABLES)
     assert done.loss.pages == 1
+    assert store.verification().run() is None
     store.close()
 
 
@@ -159,6 +161,7 @@ def test_messages_whose_rows_are_lost_are_put_together_from_their_texts(data_dir
         assert (row[:6], row[7]) == (before[id_][:6], before[id_][7])
     texts = dict(rows(store)["payload"])
     assert all(texts[row[0]] == dict(content["payload"])[row[0]] for row in after.values())
+    assert store.verification().run() is None
     store.close()
 
 
@@ -178,6 +181,7 @@ def test_a_message_whose_text_is_lost_is_read_again_if_it_never_went_out_and_nam
     known = {row[3] for row in rows(store)["seen"]}
     assert known.isdisjoint({row[1] for row in gone if row[8] != "filed"})  # a resend of these goes out
     assert [one.analyser for one in done.loss.resend] == ["xn1"]
+    assert store.verification().run() is None
     store.close()
 
 
@@ -221,6 +225,7 @@ def test_frames_behind_a_bad_one_in_the_log_are_read(tmp_path):
     assert done.loss.frames == 1
     store = opened(data_dir)
     assert len(rows(store)["outbox"]) == 12
+    assert store.verification().run() is None
     store.close()
 
 
@@ -234,6 +239,7 @@ def test_a_log_cut_off_is_told_by_the_changes_the_directory_knows_of(tmp_path):
     store = opened(data_dir)
     assert store.former is not None
     assert (again.analyser, again.since) == ("xn1", store.former.since)
+    assert store.verification().run() is None
     store.close()
 
 
