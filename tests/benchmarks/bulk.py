@@ -11,9 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_agent.clock import SystemClock
+from edge_agent.store import audit
+from edge_agent.store.connection import Database
+from edge_agent.store.coverage import all_facts
 from edge_agent.store.store import Store
 
 IDENTITY = "BULK0000"
+_TOLD_AT_ONCE = 5_000
 PAYLOAD_BYTES = 420  # a million rows are then about 1 GB; a message of 24 results would be ten times that
 
 
@@ -54,6 +58,23 @@ def fill(data_dir: Path, backlog: Backlog) -> None:
     connection.execute("COMMIT")
     connection.execute("PRAGMA journal_mode = WAL").fetchall()
     connection.close()
+
+
+def tell(data_dir: Path, backlog: Backlog) -> None:
+    """The rows in the audit chain, as retention tells again what is still here of entries that go."""
+    store = Store.open(data_dir, SystemClock())
+    try:
+        for first in range(1, backlog.rows + 1, _TOLD_AT_ONCE):
+            last = min(first + _TOLD_AT_ONCE - 1, backlog.rows)
+            (outcome,) = store.group([lambda s, first=first, last=last: _tell(s.database, first, last)])
+            outcome.result()
+    finally:
+        store.close()
+
+
+def _tell(database: Database, first: int, last: int) -> None:
+    for transmission in range(first, last + 1):
+        audit.add(database, "kept", all_facts(database, transmission))
 
 
 def payload(message: str, specimen: int) -> bytes:

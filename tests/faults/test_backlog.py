@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.broker, pytest.mark.slow]
 
 DRAINED = "a backlog drains, and the broker is killed in the middle"
 RESTARTED = "a restart with very many unfiled messages"
-KEPT_HOUSE = "retention, audit check and backup while analysers send and a backlog drains"
+KEPT_HOUSE = "retention, audit check and backup while analysers send, then while a backlog drains"
 ROWS = 1_000_000 if FULL else 5_000
 END = ROWS // 20  # the first and the last so many are compared
 MEMORY_MIB = 150.0
@@ -73,6 +73,8 @@ class Lab:
 @contextmanager
 def laboratory(folder: Path, backlog: bulk.Backlog, defect: str = "", analysers: int = ANALYSERS) -> Iterator[Lab]:
     bulk.fill(folder / "agent" / "data", backlog)
+    if backlog.filed:
+        bulk.tell(folder / "agent" / "data", backlog)
     broker = silent(Broker(folder / "broker", extra=("max_queued_messages 100000",)))
     made = [Bench(f"an{n}", "lis02_generic", bench.port) for n, bench in enumerate(benches(analysers), 1)]
     agent = DefectiveAgent(folder / "agent", broker.url, made, WIDE)
@@ -215,7 +217,6 @@ def _waits(folder: Path, backlog: bulk.Backlog, lines: int, *, busy: bool) -> fl
     with laboratory(folder, backlog, analysers=lines) as lab:
         if not busy:
             return sent(lab.ports, messages, 0, PACE)["p99"]
-        lab.broker.start()
         analysers = load(lab.ports, messages, 0, PACE)
         analysers.tell("go")
         done = lab.agent.command("backup", str(folder))
@@ -223,6 +224,7 @@ def _waits(folder: Path, backlog: bulk.Backlog, lines: int, *, busy: bool) -> fl
         analysers.end()
         assert done.returncode == 0, done.stderr
         assert not told["refused"]
+        lab.broker.start()  # retention goes on meanwhile
         lab.watch(backlog.rows - backlog.filed + lines * messages)
         until(lab.agent.nothing_waits, 120)
         assert lab.agent.ask("status")["messages"]["filed"] < backlog.rows + lines * messages, "retention took nothing"
