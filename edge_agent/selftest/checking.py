@@ -44,9 +44,9 @@ def check(store: Store, ledger: Ledger) -> Findings:
     findings = Findings()
     _frames(store, ledger, findings)
     _results(store, ledger, findings)
-    bad = store.audit_verify()
-    if bad is not None:
-        findings.broken.append(f"The audit chain does not fit from entry {bad} on.")
+    changed = store.verification().run()
+    if changed is not None:
+        findings.broken.append(changed.sentence)
     if store.former is not None:
         findings.broken.append(f"The store took itself for another one: {store.former.reason}.")
     return findings

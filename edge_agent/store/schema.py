@@ -65,11 +65,6 @@ def is_old(database: Database) -> bool:
     return _version(database) < migrations()[-1][0]
 
 
-def is_older(database: Database) -> bool:
-    """Whether a migration is due."""
-    return _version(database) < migrations()[-1][0]
-
-
 def migrate(database: Database, steps: list[Migration] | None = None) -> None:
     """Bring the schema up to date. Raises StorageFailedError; the schema is then what it was before the failed step."""
     version = _version(database)

@@ -71,7 +71,7 @@ def check(database: Database) -> None:
 
 
 def _check_bytes(database: Database, waiting: Sequence[str]) -> None:
-    upgraded = not schema.is_older(database)  # the digest of its own row is over today's columns
+    upgraded = not schema.is_old(database)  # the digest of its own row is over today's columns
     for number, facts, _ in database.rows(_TOLD, (json.dumps(waiting),)):
         told = json.loads(facts)
         found = end_facts(database, int(number)) if upgraded else frames_facts(database, int(number))

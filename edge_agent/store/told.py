@@ -120,7 +120,7 @@ class Told:
     def _sequence(self, entry: int, message: ToldMessage) -> None:
         identity, _, last_id = message.id.partition("-")
         key = (identity, message.analyser)
-        before = self.sequences.get(key, message.sequence - 1 if self._begins else 0)
+        before = self.sequences.get(key, message.sequence - 1 if self._begins or self.shortened else 0)
         if message.sequence != before + 1:
             raise BrokenError(
                 "audit", str(entry), f"gives sequence {message.sequence} of {message.analyser} after {before}"

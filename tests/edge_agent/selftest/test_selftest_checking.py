@@ -126,7 +126,7 @@ def test_a_message_that_is_not_as_its_digest_says_is_altered(store: Store, ledge
 def test_a_broken_audit_chain_is_said(store: Store, ledger: Ledger) -> None:
     queued(store, stored(store, *attempt(ledger).frames), OUL)
     store.database.execute("UPDATE audit SET at = at + 1 WHERE entry = 1")
-    assert check(store, ledger).broken == ["The audit chain does not fit from entry 1 on."]
+    assert check(store, ledger).broken == ["Audit entry 1 was changed."]
 
 
 def test_a_state_that_does_not_fit_the_frames_is_said(store: Store, ledger: Ledger) -> None:

@@ -9,8 +9,9 @@ import pytest
 from store_helpers import at_broker, filed, frame, held, queued, received, source
 
 from edge_agent.states import ItemState, TransmissionEvent
-from edge_agent.store import audit, backup, verification
+from edge_agent.store import audit, backup, told, verification
 from edge_agent.store.comparison import Comparison
+from edge_agent.store.coverage import all_facts
 from edge_agent.store.errors import AnchorError
 from edge_agent.store.rows import NewGroup, Settlement
 from edge_agent.store.store import Store
@@ -369,8 +370,8 @@ def test_a_release_of_many_is_told_in_entries_of_bounded_size(store):
         group = NewGroup(f"S{n}", "P", ItemState.HELD, "no-header", observations=(held(f"X{n}"),))
         store.settle(Settlement(received(store), (group,)))
     store.release(who="tech", note="all of them")
-    told = [e.facts["readings"].count(":") for e in store.audit_entries(limit=1000) if e.kind == "released"]
-    assert told == [50, 50, 20]
+    sizes = [e.facts["readings"].count(":") for e in store.audit_entries(limit=1000) if e.kind == "released"]
+    assert sizes == [50, 50, 20]
     assert said(store) == ""
 
 
@@ -393,3 +394,18 @@ def test_it_goes_in_steps_and_says_how_far_it_is(store):
     assert len(courses) > 10
     assert check.head == store.audit_head()
     assert check.counts == {"entries": 120, "transmissions": 60, "messages": 60, "identities": 60}
+
+
+def test_a_chain_that_begins_anew_with_nothing_before_it_goes_on_with_any_sequence(store):
+    """As after a salvage that found no entry: the sequence goes on, and what is there is told at once."""
+    some(store)
+    store.database.execute("DELETE FROM audit")
+    store.database.execute("DELETE FROM sqlite_sequence WHERE name = 'audit'")
+    begins = {"entry": "0", "hash": "00" * 32, "gone": "3", "before": "1"}
+    for name, value in ((audit.BASE, f"0 {'00' * 32}"), (told.GONE, "3"), (told.FORGOTTEN, "1")):
+        store.database.set_fact(name, value)
+    store.audit("shortened", begins)
+    for number in (1, 2, 3):
+        store.audit("kept", all_facts(store.database, number))
+    filed(store, queued(store, "S4"))
+    assert said(store) == ""
