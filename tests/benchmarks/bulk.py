@@ -16,7 +16,7 @@ from edge_agent.store.connection import Database
 from edge_agent.store.coverage import all_facts
 from edge_agent.store.store import Store
 
-IDENTITY = "BULK0000"
+IDENTITY = "BULK0000"  # a former one: the agent goes on under another, with sequences from 1
 _TOLD_AT_ONCE = 5_000
 PAYLOAD_BYTES = 420  # a million rows are then about 1 GB; a message of 24 results would be ten times that
 
@@ -106,5 +106,4 @@ _ROWS = (
     " NOT done AND (place % :each = 0 OR n - :analysers <= :filed), at, at, iif(done, at, NULL), '', '', 0, n FROM e",
     f"INSERT INTO payload {_PLACES} SELECT n, payload(id, specimen) FROM e",
     "INSERT INTO counter SELECT 'message', 'queued', :rows - :filed UNION SELECT 'message', 'filed', :filed",
-    f"INSERT INTO sequence {_PLACES} SELECT :identity, 'an' || a, max(place) + 1 FROM e GROUP BY a",
 )

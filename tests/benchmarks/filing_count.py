@@ -3,13 +3,14 @@
 Looked at before anything is recognised as a repeat. ``repeats``: the same id again, which a retry is allowed to be.
 ``doubled``: one place of an analyser's sequence under two ids. ``altered``: bytes that are not those of the digest.
 ``overtaken``: a message of a specimen that came after a later one of it. ``late``: how many places behind the newest
-of its analyser the latest comer was, retries apart.
+of its analyser the latest comer was, retries and what had to wait for one apart.
 """
 
 import re
 from array import array
 
 _SPECIMEN = re.compile(rb"\rSPM\|[^|]*\|(\d+)")
+_MOST = 1 << 24
 
 
 class _Places:
@@ -35,6 +36,7 @@ class FilingCount:
         self._new = 0
         self._places: dict[tuple[str, bytes], _Places] = {}
         self._specimens = array("Q")
+        self._retried = set[int]()  # specimens whose later messages waited for a retry
 
     def add(self, topic: str, id_: bytes, digest: str, user: dict[str, str], payload: bytes) -> None:
         self.altered += digest != user.get("digest")
@@ -46,14 +48,21 @@ class FilingCount:
         self.doubled += first is None
         self.repeats += first is False
         self._new += bool(first)
-        if first and replay == "original":
+        found = _SPECIMEN.search(payload)
+        specimen = int(found[1]) if found is not None else _MOST
+        if replay != "original":
+            self._retried.add(specimen)
+        if first:
+            self._in_order(places, specimen, sequence)
+
+    def _in_order(self, places: _Places, specimen: int, sequence: int) -> None:
+        self.overtaken += self._is_overtaken(specimen, sequence)
+        if specimen not in self._retried:
             self.late = max(self.late, places.newest - sequence)
             places.newest = max(places.newest, sequence)
-        if first and (specimen := _SPECIMEN.search(payload)) is not None:
-            self.overtaken += self._is_overtaken(int(specimen[1]), sequence)
 
     def _is_overtaken(self, specimen: int, sequence: int) -> bool:
-        if specimen >= 1 << 24:
+        if specimen >= _MOST:
             return False
         if specimen >= len(self._specimens):
             self._specimens.extend([0] * (max(specimen + 1, 2 * len(self._specimens)) - len(self._specimens)))
