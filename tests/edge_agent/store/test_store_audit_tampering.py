@@ -36,7 +36,6 @@ FACTS_NOT_COVERED = {
     "commits": "a smaller one gives the store a new identity at the next start, which is told",
     "proved": "when storage last worked again",
     "last_backup": "what `status` says; the backup itself is an entry",
-    "started": "when the copy from before an upgrade goes",
     "ahead.TESTSTOR.xn1": "what the alarm says of a restored store; that it was found is an entry",
 }
 
