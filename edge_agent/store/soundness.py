@@ -37,19 +37,6 @@ _IMPOSSIBLE = (
     " AND (created NOT BETWEEN 0 AND :latest OR queued NOT BETWEEN 0 AND :latest"
     " OR at_broker NOT BETWEEN 0 AND :latest OR retry_at NOT BETWEEN 0 AND :latest)",
 )
-_CHUNKS = "SELECT kind, raw, text_start, text_length, text FROM chunk WHERE transmission = ? ORDER BY position"
-# What no agent can have written, of those that wait.
-_IMPOSSIBLE = (
-    "SELECT 1 FROM transmission WHERE id IN (SELECT CAST(value AS INTEGER) FROM json_each(:waiting))"
-    " AND (opened NOT BETWEEN 0 AND :latest OR ended NOT BETWEEN 0 AND :latest)",
-    "SELECT 1 FROM chunk WHERE transmission IN (SELECT CAST(value AS INTEGER) FROM json_each(:waiting))"
-    " AND (received NOT BETWEEN 0 AND :latest OR text_start < 0 OR text_length < 0"
-    " OR text IS NULL AND text_start + text_length > length(raw))",
-    "SELECT 1 FROM specimen_group WHERE held + failed > 0 AND since NOT BETWEEN 0 AND :latest",
-    "SELECT 1 FROM outbox INDEXED BY outbox_open WHERE state IN ('queued', 'at-broker', 'rejected', 'blocked')"
-    " AND (created NOT BETWEEN 0 AND :latest OR queued NOT BETWEEN 0 AND :latest"
-    " OR at_broker NOT BETWEEN 0 AND :latest OR retry_at NOT BETWEEN 0 AND :latest)",
-)
 _MESSAGES = (
     "SELECT o.digest, p.payload FROM outbox o INDEXED BY outbox_open LEFT JOIN payload p ON p.number = o.number"
     " WHERE o.state IN ('queued', 'at-broker', 'rejected', 'blocked') UNION ALL"
