@@ -482,3 +482,26 @@ def test_a_rejection_that_may_pass_by_itself_is_tried_again_with_the_usual_waits
     assert rig.state(message) is MessageState.REJECTED
     assert rig.wait(9.9) == []
     assert rig.wait(0.1) == [message]
+
+
+def test_what_the_answer_is_to_name_travels_with_the_message(rig: Rig) -> None:
+    """Of the properties themselves: a management system that takes it out of MSH-10 hides that it is gone."""
+    message = rig.queue()
+    rig.pump()
+    properties = rig.link.sent[0].properties
+    assert properties is not None
+    assert properties.CorrelationData == message.encode()
+    assert properties.ResponseTopic == "ivd/v1/seoul-01/gw-01/down/ack/ivd"
+    assert (properties.ContentType, properties.PayloadFormatIndicator) == ("application/hl7-v2; charset=utf-8", 1)
+
+
+def test_a_start_takes_up_more_than_one_page_of_what_is_at_the_broker(tmp_path: Path) -> None:
+    rig = Rig(tmp_path / "data", unfiled=240)
+    messages = [rig.queue() for _ in range(60)]
+    rig.pump()
+    rig.taken(*messages)
+    rig.begin()
+    rig.connect()
+    rig.do(rig.delivery.restore())
+    assert rig.wait(60) == messages
+    rig.end()

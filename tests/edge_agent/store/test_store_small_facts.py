@@ -131,7 +131,7 @@ ERRORS = [
     (errors.DirectoryError("x"), "store-directory", "The data directory cannot be used: x.", "Check data_dir"),
     (errors.ForeignDirectoryError("ann"), "store-directory", "The data directory belongs to ann", "Start it as that"),
     (errors.StoreLockedError("x"), "store-locked", "Another program is using the data directory: x.", "Stop the other"),
-    (errors.StoreCorruptError("x"), "store-corrupt", "The database is damaged: x.", "Keep agent.db"),
+    (errors.StoreCorruptError("x"), "store-corrupt", "The database is damaged: x.", "Nothing was changed"),
     (errors.StoreTooNewError(9, 3), "store-too-new", "The database has schema 9;", "Install the newer"),
     (
         errors.UnsafeFilesystemError("tmpfs"),
