@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 SHELL  := /bin/bash
 
-.PHONY: help docs picture demo test faults fuzz check bench fleet fast-test install-tools verify-main verify-run wheel-smoke sbom lock clean deb deb-walk
+.PHONY: help docs picture demo test faults fuzz check bench fleet fast-test install-tools verify-main verify-run wheel-smoke sbom lock clean deb deb-walk mutation
 
 help:
 	@echo "make demo          a simulated lab on this machine: three analysers, the agent, a broker, a management system"
@@ -20,6 +20,7 @@ help:
 	@echo "make docs          write the pages that are made from tables; make picture: docs/demo.svg"
 	@echo "make bench         measure speed and size against their targets, write docs/benchmarks.md (about 8 minutes)"
 	@echo "make fleet         1,000 gateways on one broker, in figures (about 2 minutes); GATEWAYS=50 for a smaller one"
+	@echo "make mutation      change what must not lose a result in every small way, see that a test fails; MODULE=path, SAMPLE=200 SEED=1"
 	@echo "make lock          write requirements/*.txt anew"
 
 demo: $(VENV)/.run
@@ -82,6 +83,10 @@ bench: install-tools $(VENV)/.dev
 
 fleet: install-tools $(VENV)/.dev
 	@PYTHONPATH=.:tests $(BIN)/python -m fleet.run $(if $(GATEWAYS),--gateways $(GATEWAYS))
+
+mutation: install-tools $(VENV)/.dev
+	@PYTHONPATH=.:tests nice $(BIN)/python -m mutation.run $(if $(MODULE),--module $(MODULE)) \
+		$(if $(SAMPLE),--sample $(SAMPLE) --seed $(or $(SEED),1)) $(if $(WORKERS),--workers $(WORKERS)) $(if $(PAGE),--write-page)
 
 docs: $(VENV)/.dev
 	PYTHONPATH=.:tests $(BIN)/python tests/architecture/generated_docs.py
