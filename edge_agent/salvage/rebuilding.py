@@ -68,7 +68,7 @@ def rebuild(database: Database, scratch: Path, version: int, identity: str, *, a
         for table in sorted(_ours(connection) & tables - _KNOWN):
             connection.execute(f"INSERT INTO {table} SELECT * FROM found.{table}")  # noqa: S608  # our schema's
         _chain(connection, anew=anew)
-        _number(connection)
+        _number(connection, anew=anew)
         database.set_fact("identity", identity)
     connection.execute("DETACH DATABASE found")
     schema.migrate(database)
@@ -104,10 +104,15 @@ def _chain(connection: sqlite3.Connection, *, anew: bool) -> None:
         )
 
 
-def _number(connection: sqlite3.Connection) -> None:
-    """Numbers of lost rows are not given to others."""
+def _number(connection: sqlite3.Connection, *, anew: bool) -> None:
+    """Numbers of lost rows are not given to others. Of transmissions a whole chain tells all, whatever the count is."""
     for table in ("transmission", "specimen_group", "outbox"):
         found = connection.execute("SELECT max(seq) FROM found.sqlite_sequence WHERE name = ?", (table,)).fetchone()
+        if table == "transmission" and not anew:
+            found = connection.execute(
+                "SELECT max(transmission) FROM (SELECT transmission FROM found.told_bytes"
+                " UNION ALL SELECT transmission FROM found.told_purged)"
+            ).fetchone()
         connection.execute("DELETE FROM sqlite_sequence WHERE name = ?", (table,))
         sql = f"SELECT ifnull(max(rowid), 0) FROM {table}"  # noqa: S608  # our schema's
         highest = connection.execute(sql).fetchone()[0]

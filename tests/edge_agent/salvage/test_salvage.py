@@ -116,6 +116,18 @@ def test_numbers_and_ids_that_were_given_are_not_given_again(data_dir, content):
     store.close()
 
 
+def test_a_count_that_went_bad_is_not_believed_against_a_whole_chain(data_dir, content):
+    other = sqlite3.connect(data_dir / "agent.db")
+    other.execute("UPDATE sqlite_sequence SET seq = 4000 WHERE name = 'transmission'")
+    other.commit()
+    other.close()
+    salvage(data_dir)
+    store = opened(data_dir)
+    assert rows(store) == content
+    assert store.verification().run() is None
+    store.close()
+
+
 @pytest.mark.parametrize("tree", ["chunk", "seen", "observation", "outbox", "payload", "audit", "transmission"])
 def test_every_row_under_a_spoiled_root_is_found_by_the_pointer_map(data_dir, content, tmp_path, tree):
     pages = pages_of(data_dir, tree, tmp_path)
