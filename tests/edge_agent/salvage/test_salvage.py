@@ -45,7 +45,7 @@ def rows(store: Store) -> dict[str, list[tuple[object, ...]]]:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, list[tuple[object, ...]]]]:
-    """A store with messages in every state, results that are held, and a transmission that still came in."""
+    """A store with messages in every state, results that are held, and transmissions that still came in."""
     data_dir = tmp_path_factory.mktemp("made") / "data"
     store = opened(data_dir)
     for number in range(90):
@@ -57,8 +57,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, list
             filed(store, sent)
         elif number % 3 == 1:
             at_broker(store, sent)
-    number = store.open_transmission(source())
-    store.append(number, [FRAME])
+    for _ in range(40):
+        store.append(store.open_transmission(source()), [FRAME] * 5)
     content = rows(store)
     store.close()
     return data_dir, content
@@ -112,7 +112,7 @@ def test_numbers_and_ids_that_were_given_are_not_given_again(data_dir, content):
     store = opened(data_dir)
     ids = {row[1] for row in content["outbox"]}
     assert queued(store, "S999") not in ids
-    assert max(row[0] for row in store.database.rows("SELECT id FROM transmission")) == 92
+    assert max(row[0] for row in store.database.rows("SELECT id FROM transmission")) == 131
     store.close()
 
 
@@ -131,8 +131,7 @@ def test_a_count_that_went_bad_is_not_believed_against_a_whole_chain(data_dir, c
 @pytest.mark.parametrize("tree", ["chunk", "seen", "observation", "outbox", "payload", "audit", "transmission"])
 def test_every_row_under_a_spoiled_root_is_found_by_the_pointer_map(data_dir, content, tmp_path, tree):
     pages = pages_of(data_dir, tree, tmp_path)
-    if len(pages) == 1:
-        pytest.skip("the root is the only page here")
+    assert len(pages) > 1, "the root is the only page"
     spoil(data_dir, pages[0], size=8)
     with pytest.raises(StoreCorruptError):
         opened(data_dir)
@@ -141,7 +140,9 @@ def test_every_row_under_a_spoiled_root_is_found_by_the_pointer_map(data_dir, co
     found = rows(store)
     lost = {table for table in TABLES if found[table] != content[table]} - {"counter"}
     # The root of an index-like table has rows of its own; a table's has none.
-    assert lost <= {tree} & {"chunk", "seen", "observation"}
+    # A transmission with a frame that is gone goes with it: half of what an analyser sent is not what it sent.
+    with_it = {"transmission", "specimen_group", "observation"} if tree == "chunk" else set()
+    assert lost <= {tree} & {"chunk", "seen", "observation"} | with_it
     assert all(len(found[table]) >= len(content[table]) - 16 for table in TABLES)
     assert done.loss.pages == 1
     assert store.verification().run() is None
