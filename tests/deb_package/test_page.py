@@ -39,5 +39,5 @@ def test_every_command_of_the_page_is_one(program: str) -> None:
 def test_the_configuration_of_the_page_is_correct(tmp_path: Path) -> None:
     [written] = [command for command in TYPED if command.startswith("cat > /etc/edge-agent/edge-agent.toml")]
     config = tmp_path / "edge-agent.toml"
-    config.write_text("\n".join(written.splitlines()[1:-1]), encoding="utf-8")
+    config.write_text("\n".join([*written.splitlines()[1:-1], ""]), encoding="utf-8")
     assert [analyser.profile for analyser in load(config).analyser] == ["sysmex_xn"]

@@ -101,7 +101,7 @@ DEFECTS: dict[str, tuple[object, str, Callable[..., Any]]] = {
     "configuration": (configuration, "sentence", raises),
     "profile": (profile, "complaints", raises),
     "pin": (pins, "_damaged", raises),
-    "identity": (identity, "_read_witness", raises),
+    "identity": (identity, "read_witness", raises),
     "backup": (archive, "_check", raises),
     "log-of-store": (wal, "_was_synced", raises),
     "url": (port_url, "_unknown", raises),
