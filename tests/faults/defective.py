@@ -29,7 +29,7 @@ from edge_agent.states import MessageState
 from edge_agent.store import connection
 from edge_agent.store.connection import Database, Row, Values
 from edge_agent.store.conversion import Conversion
-from edge_agent.store.delivery import ACCEPT, REFUSED_FROM, Delivery, change_state
+from edge_agent.store.delivery import ACCEPT, REFUSED_FROM, Delivery
 from edge_agent.store.errors import StoreError
 from edge_agent.store.receipt import Committed, Stored
 from edge_agent.store.rows import Chunk, OutboxRow
@@ -69,7 +69,7 @@ def file_unanswered() -> None:
     def filed(store: Store, *more: Any) -> outbox.Ready:
         found = ready(store, *more)
         for row in found.rows:
-            change_state(store.database, row.id, MessageState.FILED)
+            store.acknowledged(row.id, code=ACCEPT, detail="", consumer="nobody", digest_ok=None)
         return found
 
     outbox._ready = filed
