@@ -45,6 +45,7 @@ class _Wire:
     analyser: int
     agent: int
     closed: threading.Event = field(default_factory=threading.Event)
+    last: threading.Lock = field(default_factory=threading.Lock)  # taken by the pump that ends first
 
 
 class FaultyLine:
@@ -69,7 +70,7 @@ class FaultyLine:
 
     def _start(self, target: object, *words: object) -> None:
         thread = threading.Thread(target=target, args=words, name="faulty-line", daemon=True)  # type: ignore[arg-type]
-        self._threads.append(thread)
+        self._threads = [known for known in self._threads if known.is_alive()] + [thread]
         thread.start()
 
     def _pump(self, wire: _Wire, *, to_agent: bool) -> None:
@@ -173,7 +174,7 @@ class FaultyTcp(FaultyLine):
 
     @property
     def quiet(self) -> bool:
-        return not any(thread.is_alive() for thread in self._threads[1:])
+        return sum(thread.is_alive() for thread in self._threads) <= 1  # who accepts goes on
 
     def _leave_standing(self, wire: _Wire) -> None:
         """The agent sees nothing of it; the analyser's next call is another connection."""
@@ -185,9 +186,12 @@ class FaultyTcp(FaultyLine):
 
     def _over(self, wire: _Wire) -> None:
         wire.closed.set()
+        both_ended = not wire.last.acquire(blocking=False)
         for end in (wire.analyser, wire.agent):
             with contextlib.suppress(KeyError, OSError):
                 self._sockets[end].shutdown(socket.SHUT_RDWR)
+            if both_ended and (done := self._sockets.pop(end, None)) is not None:
+                done.close()
 
     def stop(self) -> None:
         super().stop()
