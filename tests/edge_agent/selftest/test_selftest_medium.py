@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from edge_agent.selftest.medium import Device, Spread, devices, flushes, mount
+from edge_agent.store.directory import MOUNTS
 
 
 class Kernel:
@@ -88,5 +89,9 @@ def test_the_spread_of_a_hundred() -> None:
 
 def test_the_file_system_is_the_one_it_lies_on(tmp_path: Path) -> None:
     found = mount(tmp_path)
-    assert found.kind
-    assert "rw" in found.options.split(",")
+    points = {line.split()[4] for line in MOUNTS.read_text("utf-8").splitlines()}
+    if "/" in points:  # a chroot may lie on no mount that it sees
+        assert found.kind
+        assert "rw" in found.options.split(",")
+    else:
+        assert found.kind == ""
