@@ -262,7 +262,20 @@ class Publisher:
         return max(0.0, min(t for t in times if t is not None) - self._clock.monotonic())
 
     async def _take(self, batch: Sequence[Event]) -> None:
-        """Answers are taken together, so that the store commits them together; everything else in its order."""
+        """Answers are taken together, so that the store commits them together; everything else in its order.
+
+        A connection's end is the last there is of it, so it is heard also where the store would not have what came
+        before: without it no other connection would ever be made.
+        """
+        try:
+            await self._take_all(batch)
+        except StorageFailedError:
+            for event in batch:
+                if isinstance(event, Ended) and self._link.is_current(event.connection):
+                    await self._take_one(event)
+            raise
+
+    async def _take_all(self, batch: Sequence[Event]) -> None:
         together: list[Event] = []
         for event in batch:
             if not self._link.is_current(event.connection):

@@ -93,7 +93,7 @@ def test_on_a_disk_that_fills_up_analysers_wait_in_time_and_what_is_stored_drain
     tmp_path: Path, outcomes: Outcomes
 ) -> None:
     cycles, drained = many(sample=2, full=100), 0
-    with laboratory(tmp_path) as lab, Traffic(lab.benches, seed(), rate=20) as traffic:
+    with laboratory(tmp_path) as lab, Traffic(lab.benches, seed(), rate=8) as traffic:
         lab.goes_on("the first ones")
         for _ in range(cycles):
             drained += fill_and_free(lab)
@@ -227,7 +227,7 @@ def refuses(lab: Lab) -> None:
 
 def test_a_disk_that_takes_nothing_costs_nothing(tmp_path: Path, outcomes: Outcomes) -> None:
     ways = POINTS if FULL else [POINTS[turn() % len(POINTS)]]
-    with laboratory(tmp_path) as lab, Traffic(lab.benches, seed(), rate=20) as traffic:
+    with laboratory(tmp_path) as lab, Traffic(lab.benches, seed(), rate=8) as traffic:
         lab.goes_on("the first ones")
         for way in ways:
             way(lab)
