@@ -92,7 +92,7 @@ def laboratory(tmp_path: Path) -> Iterator[Lab]:
 def test_on_a_disk_that_fills_up_analysers_wait_in_time_and_what_is_stored_drains(
     tmp_path: Path, outcomes: Outcomes
 ) -> None:
-    cycles, drained = many(sample=2, full=100), 0
+    cycles, drained = many(sample=1, full=100), 0
     with laboratory(tmp_path) as lab, Traffic(lab.benches, seed(), rate=8) as traffic:
         lab.goes_on("the first ones")
         for _ in range(cycles):
