@@ -9,6 +9,11 @@ from faults.scale import FULL, chance, many, share
 
 from drivers.protocols.lis01_dialect import Dialect
 
+STX = 2
+RESIDUAL = (
+    "not among them: the first byte of a frame where frames are not numbered in turn; to a sender that waits for no"
+    " answer nobody can say that a whole frame is missing"
+)
 PREFIXES, FLIPS = "a message cut off at every byte", "one byte of a message changed on the line"
 
 
@@ -23,6 +28,8 @@ def flips(messages: list[Message], number: int) -> Iterator[tuple[Message, bytes
     for trial in range(number):
         message = messages[trial % len(messages)]
         at = dice.randrange(len(message.wire))
+        if message.dialect.frame_number == "any" and message.wire[at] == STX:
+            continue  # see RESIDUAL
         value = (message.wire[at] + dice.randrange(1, 256)) % 256
         yield message, message.wire[:at] + bytes((value,)) + message.wire[at + 1 :]
 
@@ -46,7 +53,7 @@ def test_no_prefix_gives_a_result_that_the_whole_does_not(messages: list[Message
 def test_no_changed_byte_gives_a_result_that_was_not_sent(messages: list[Message], outcomes: Outcomes) -> None:
     number = many(2_000, 20_000)
     altered = [(str(m), wire) for m, wire in flips(messages, number) if m.altered(wire)]
-    outcomes.add(Outcome(FLIPS, RANDOM, number, acknowledged=results(messages), altered=len(altered)))
+    outcomes.add(Outcome(FLIPS, RANDOM, number, acknowledged=results(messages), altered=len(altered), note=RESIDUAL))
     assert not altered, altered[0]
 
 
