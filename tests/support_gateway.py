@@ -144,3 +144,22 @@ def gateway(folder: Path, by: Reader | None = None) -> Iterator[Gateway]:
             yield running
         finally:
             running.stop()
+
+
+@contextmanager
+def one_queued_one_held(folder: Path) -> Iterator[Gateway]:
+    """An agent with one message queued and one result held."""
+    with gateway(folder) as running:
+        running.bench.receive(ONE_GOOD_ONE_HELD)
+        running.bench.convert()
+        yield running
+
+
+def stopped_with_the_same(folder: Path) -> Path:
+    """The configuration of an agent that does not run, with the same in its store."""
+    config = folder / "edge-agent.toml"
+    config.write_text(CONFIG, encoding="utf-8")
+    with bench(folder / "data") as made:
+        made.receive(ONE_GOOD_ONE_HELD)
+        made.convert()
+    return config

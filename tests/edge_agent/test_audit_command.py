@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from support_conversion import bench
-from support_gateway import CONFIG, ONE_GOOD_ONE_HELD, Gateway, gateway
+from support_gateway import Gateway, one_queued_one_held, stopped_with_the_same
 
 from edge_agent.cli.main import main
 from edge_agent.control import follow
@@ -22,21 +21,14 @@ def audit(*words: object) -> Result:
 @pytest.fixture
 def made(tmp_path: Path) -> Iterator[Gateway]:
     """An agent with one message queued and one result held."""
-    with gateway(tmp_path) as running:
-        running.bench.receive(ONE_GOOD_ONE_HELD)
-        running.bench.convert()
+    with one_queued_one_held(tmp_path) as running:
         yield running
 
 
 @pytest.fixture
 def stopped(tmp_path: Path) -> Path:
     """The configuration of an agent that does not run, with the same in its store."""
-    config = tmp_path / "edge-agent.toml"
-    config.write_text(CONFIG, encoding="utf-8")
-    with bench(tmp_path / "data") as made:
-        made.receive(ONE_GOOD_ONE_HELD)
-        made.convert()
-    return config
+    return stopped_with_the_same(tmp_path)
 
 
 def files(config: Path) -> dict[str, bytes]:

@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 from support_conversion import until
 from support_free_port import free_port
-from support_gateway import CONFIG, ONE_GOOD_ONE_HELD, Gateway, gateway
+from support_gateway import CONFIG, Gateway, one_queued_one_held
 
 from edge_agent.cli.main import main
 from edge_agent.version import __version__
@@ -27,9 +27,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def made(tmp_path: Path) -> Iterator[Gateway]:
     """An agent without ports and broker, with one message under way and one result held."""
-    with gateway(tmp_path) as running:
-        running.bench.receive(ONE_GOOD_ONE_HELD)
-        running.bench.convert()
+    with one_queued_one_held(tmp_path) as running:
         yield running
 
 

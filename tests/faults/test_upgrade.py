@@ -12,7 +12,7 @@ from faults.scale import share
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "edge_agent" / "store"))  # store_faults lies beside its tests
 
-from store_faults import die_at, in_child, intercept  # after the path above
+from store_faults import die_at, in_child, intercept, statements  # after the path above
 
 from edge_agent.store import schema
 from edge_agent.store.connection import APPLICATION_ID
@@ -42,29 +42,13 @@ def with_next(monkeypatch: pytest.MonkeyPatch) -> int:
     return number
 
 
-def statements(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Of a start that upgrades, counted in a child."""
-    reading, writing = os.pipe()
-
-    def work() -> None:
-        seen: list[str] = []
-        intercept(monkeypatch, seen.append)
-        opened(data_dir).close()
-        os.write(writing, str(len(seen)).encode())
-
-    assert in_child(work) == 0
-    count = int(os.read(reading, 20))
-    os.close(reading)
-    os.close(writing)
-    return count
-
-
 def test_an_upgrade_that_is_killed_anywhere_costs_nothing_and_the_old_agent_touches_nothing(
     tmp_path: Path, base: Base, outcomes: Outcomes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as newer:
         number = with_next(newer)
-        points = range(1, statements(base.copy(tmp_path / "counted"), newer) + 1)
+        counted = base.copy(tmp_path / "counted")
+        points = range(1, statements(lambda: opened(counted).close(), newer) + 1)
         upgraded = contents(tmp_path / "counted")
     tried = share(points)
     for statement in tried:

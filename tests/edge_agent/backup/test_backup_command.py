@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from support_conversion import bench, until
-from support_gateway import CONFIG, ONE_GOOD_ONE_HELD, Gateway, gateway
+from support_conversion import until
+from support_gateway import CONFIG, Gateway, gateway, one_queued_one_held, stopped_with_the_same
 
 from edge_agent.backup import archive, restoring
 from edge_agent.backup import room as backup_room
@@ -30,9 +30,7 @@ NAME = "edge-agent-gw-01-20200101T000000Z.tar"
 @pytest.fixture
 def made(tmp_path: Path) -> Iterator[Gateway]:
     """An agent with one message queued and one result held."""
-    with gateway(tmp_path) as running:
-        running.bench.receive(ONE_GOOD_ONE_HELD)
-        running.bench.convert()
+    with one_queued_one_held(tmp_path) as running:
         (tmp_path / "out").mkdir()
         yield running
 
@@ -40,11 +38,7 @@ def made(tmp_path: Path) -> Iterator[Gateway]:
 @pytest.fixture
 def stopped(tmp_path: Path) -> Path:
     """The configuration of an agent that does not run, with the same in its store."""
-    config = tmp_path / "edge-agent.toml"
-    config.write_text(CONFIG, encoding="utf-8")
-    with bench(tmp_path / "data") as made:
-        made.receive(ONE_GOOD_ONE_HELD)
-        made.convert()
+    config = stopped_with_the_same(tmp_path)
     (tmp_path / "out").mkdir()
     return config
 

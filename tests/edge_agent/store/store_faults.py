@@ -86,3 +86,20 @@ def in_child(work: Callable[[], None]) -> int:
             os._exit(1)
         os._exit(0)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def statements(work: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> int:
+    """How many ``work`` makes, counted in a child, so that nothing of it is left here."""
+    reading, writing = os.pipe()
+
+    def counted() -> None:
+        seen: list[str] = []
+        intercept(monkeypatch, seen.append)
+        work()
+        os.write(writing, str(len(seen)).encode())
+
+    assert in_child(counted) == 0
+    count = int(os.read(reading, 20))
+    os.close(reading)
+    os.close(writing)
+    return count

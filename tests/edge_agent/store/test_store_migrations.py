@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from store_faults import die_at, in_child, intercept
+from store_faults import die_at, in_child, intercept, statements
 from store_helpers import StillClock, ids, queued
 
 from edge_agent.states import MessageState
@@ -48,23 +48,6 @@ def with_next(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(schema, "migrations", lambda: steps)
 
 
-def statements_of_a_start(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Counted in a child, so that nothing of it is left here."""
-    reading, writing = os.pipe()
-
-    def work() -> None:
-        seen: list[str] = []
-        intercept(monkeypatch, seen.append)
-        opened(data_dir).close()
-        os.write(writing, str(len(seen)).encode())
-
-    assert in_child(work) == 0
-    count = int(os.read(reading, 20))
-    os.close(reading)
-    os.close(writing)
-    return count
-
-
 def die_while_opening(data_dir: Path, monkeypatch: pytest.MonkeyPatch, statement: int) -> None:
     def work() -> None:
         intercept(monkeypatch, die_at(statement))
@@ -91,7 +74,7 @@ def schema_of_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[
 
 def test_a_first_start_killed_at_each_statement_leaves_nothing_or_a_whole_schema(tmp_path, monkeypatch, schema_of_old):
     whole = tmp_path / "whole"
-    count = statements_of_a_start(whole, monkeypatch)
+    count = statements(lambda: opened(whole).close(), monkeypatch)
     wanted = tables(whole / "agent.db")
     assert (wanted[0], len(wanted[2]) > 30) == (NOW, True)
     allowed = [(0, 0, []), *map(schema_of_old, range(1, NOW)), wanted]
@@ -113,7 +96,7 @@ def test_an_upgrade_killed_at_each_statement_leaves_the_old_or_the_new_and_the_r
     database = (tmp_path / "old" / "agent.db").read_bytes()
     old = tables(tmp_path / "old" / "agent.db")
     with_next(monkeypatch)
-    count = statements_of_a_start(tmp_path / "old", monkeypatch)
+    count = statements(lambda: opened(tmp_path / "old").close(), monkeypatch)
     new = tables(tmp_path / "old" / "agent.db")
     assert (old[0], new[0]) == (NOW, NOW + 1)
     seen = set()

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from support_conversion import bench
-from support_gateway import ONE_GOOD_ONE_HELD, gateway
+from support_gateway import ONE_GOOD_ONE_HELD, one_queued_one_held
 from support_publisher import hl7_message, outbox_row
 
 from edge_agent.clock import SystemClock
@@ -174,9 +174,7 @@ def questions() -> list[bytes]:
 
 def control(folder: Path, stack: ExitStack) -> Callable[[bytes], None]:
     """A line at the socket: the real answers on a real store; none is a defect, and the storage goes on."""
-    made = stack.enter_context(gateway(folder))
-    made.bench.receive(ONE_GOOD_ONE_HELD)
-    made.bench.convert()
+    made = stack.enter_context(one_queued_one_held(folder))
     table = {**made.questions.answers(), **made.decisions.answers()}
     server = ControlServer(socket_path(folder), table)  # never started: asked directly
 
