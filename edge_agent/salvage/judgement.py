@@ -7,6 +7,7 @@ nothing is doubled on our side. Not promised: that what recognises repeats is wh
 """
 
 import hashlib
+import json
 import sqlite3
 from collections.abc import Iterator
 from itertools import groupby
@@ -16,7 +17,8 @@ from drivers.canonical import Specimen
 from edge_agent.identity import specimen_key
 from edge_agent.salvage.loss import Carried, Loss, MissingMessage, MissingTransmission
 from edge_agent.salvage.told import Chain
-from edge_agent.store.connection import Row
+from edge_agent.store.connection import Row, Values
+from edge_agent.store.coverage import end_facts, frames_facts
 from edge_agent.store.soundness import LATEST
 
 _OPEN = ("queued", "at-broker", "rejected", "blocked")
@@ -35,10 +37,16 @@ CREATE INDEX outbox_of ON outbox (transmission);
 _CAME = "INSERT INTO came SELECT id, ifnull(ended, opened) FROM transmission"
 _CAME_STEADY = "INSERT INTO came SELECT id, ifnull(ended_steady, opened_steady) FROM transmission"
 
+_STILL_TO_BE_READ = (
+    "SELECT b.transmission, b.facts FROM told_bytes b JOIN transmission t ON t.id = b.transmission"
+    " WHERE t.converted = 0 OR EXISTS (SELECT 1 FROM specimen_group g WHERE g.transmission = t.id AND g.held + g.failed > 0)"
+)
+
 
 class Judgement:
-    def __init__(self, found: sqlite3.Connection, chain: Chain, loss: Loss) -> None:
-        """``found`` was listened to (``told.py``)."""
+    def __init__(self, found: sqlite3.Connection, chain: Chain, loss: Loss, *, current: bool) -> None:
+        """``found`` was listened to (``told.py``). ``current``: its schema is today's."""
+        self._current = current
         self._found = found
         self._chain = chain
         self._loss = loss
@@ -93,6 +101,15 @@ class Judgement:
             self._do("INSERT INTO judged VALUES (?, ?)", transmission, int(sound))
         empty = hashlib.sha256().hexdigest()
         self._do("INSERT OR IGNORE INTO judged SELECT transmission, 1 FROM told_bytes WHERE raw = ?", empty)
+        for number, text in self._all(_STILL_TO_BE_READ):
+            told = json.loads(text)
+            found = end_facts(self, number) if self._current else frames_facts(self, number)
+            if any(told.get(name, digest) != digest for name, digest in found.items()):
+                self._do("UPDATE judged SET sound = 0 WHERE transmission = ?", number)
+
+    def rows(self, sql: str, values: Values = ()) -> list[Row]:
+        """As ``coverage.py`` reads them."""
+        return self._found.execute(sql, values).fetchall()
 
     def _by_transmission(self) -> Iterator[tuple[int, Iterator[Row]]]:
         rows = self._found.execute(

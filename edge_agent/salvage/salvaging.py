@@ -25,7 +25,7 @@ from edge_agent.salvage.loss import Carried, Loss
 from edge_agent.salvage.rebuilding import counts, rebuild, tell
 from edge_agent.salvage.reckoning import reckon
 from edge_agent.salvage.told import Chain, listen
-from edge_agent.store import backup, soundness
+from edge_agent.store import backup, schema, soundness
 from edge_agent.store.connection import Database
 from edge_agent.store.directory import DirectoryLock, database_files
 from edge_agent.store.identity import FILE, name_in, read_witness
@@ -134,7 +134,7 @@ class _Damaged:
         read = counts(connection)
         self._recognise(connection)
         self._chain = listen(connection)
-        judgement = Judgement(connection, self._chain, self.loss)
+        judgement = Judgement(connection, self._chain, self.loss, current=self._version == schema.migrations()[-1][0])
         judgement.run()
         self.carried = judgement.carried
         whole = self._chain.whole and not spoiled and not self.loss.frames and counts(connection) == read

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from edge_agent.store import audit
 
 _TABLES = """
-CREATE TABLE told_bytes (transmission INTEGER PRIMARY KEY, raw TEXT);
+CREATE TABLE told_bytes (transmission INTEGER PRIMARY KEY, raw TEXT, facts TEXT);
 CREATE TABLE told_message (id TEXT PRIMARY KEY, analyser TEXT, sequence INTEGER, digest TEXT, transmission INTEGER,
     at INTEGER);
 CREATE TABLE told_filed (id TEXT PRIMARY KEY);
@@ -47,7 +47,7 @@ def listen(found: sqlite3.Connection) -> Chain:
 
 def _statements(at: int, kind: str, facts: dict[str, str]) -> Iterator[tuple[str, tuple[object, ...]]]:
     if "raw" in facts:
-        yield "told_bytes VALUES (?, ?)", (int(facts["transmission"]), facts["raw"])
+        yield "told_bytes VALUES (?, ?, ?)", (int(facts["transmission"]), facts["raw"], json.dumps(facts))
     if kind == "settled":
         waiting = int(facts.get("held", "0")) + int(facts.get("failed", "0"))
         yield "told_read VALUES (?, ?, ?)", (int(facts["transmission"]), facts["analyser"], waiting)

@@ -14,8 +14,9 @@ still comes in: a transmission is covered from its end on, because a frame waits
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from typing import Protocol
 
-from edge_agent.store.connection import Database, Values
+from edge_agent.store.connection import Row, Values
 
 _Columns = tuple[tuple[str, ...], tuple[str, ...]]
 # Of each kind of row the whole numbers that are never null, then the rest.
@@ -79,6 +80,12 @@ def short(*lines: str) -> str:
 QUEUED = short("'queued','','',NULL,NULL")  # a message's state when it was queued
 
 
+class Rows(Protocol):
+    """A database, the store's or one like it."""
+
+    def rows(self, sql: str, values: Values = ()) -> list[Row]: ...
+
+
 class FramesDigest:
     """Over the frames of a transmission, in order, a few at a time."""
 
@@ -97,32 +104,32 @@ class FramesDigest:
         return {"raw": self._raw.hexdigest(), "frames": self._lines.hexdigest()[:32]}
 
 
-def end_facts(database: Database, transmission: int) -> dict[str, str]:
+def end_facts(database: Rows, transmission: int) -> dict[str, str]:
     """Of a transmission that ended: its bytes, its frames, and under which profile it is read."""
     return {**frames_facts(database, transmission), "row": transmission_digest(database, transmission)}
 
 
-def frames_facts(database: Database, transmission: int) -> Mapping[str, str]:
+def frames_facts(database: Rows, transmission: int) -> Mapping[str, str]:
     digest = FramesDigest()
     digest.update(database.rows(f"{FRAMES} ORDER BY position", (transmission,)))
     return digest.facts()
 
 
-def transmission_digest(database: Database, transmission: int) -> str:
+def transmission_digest(database: Rows, transmission: int) -> str:
     return _digest(database, (_ONE_TRANSMISSION,), (transmission,))
 
 
-def reading_digest(database: Database, transmission: int) -> str:
+def reading_digest(database: Rows, transmission: int) -> str:
     """What became of a transmission: its state, specimens, observations, and which messages carry them."""
     return _digest(database, _READING, (transmission,))
 
 
-def readings(database: Database, transmissions: Iterable[int]) -> str:
+def readings(database: Rows, transmissions: Iterable[int]) -> str:
     """A fact that tells the reading of each."""
     return " ".join(f"{number}:{reading_digest(database, number)}" for number in transmissions)
 
 
-def all_facts(database: Database, transmission: int) -> dict[str, str]:
+def all_facts(database: Rows, transmission: int) -> dict[str, str]:
     """Everything that is told of an ended transmission, at once."""
     return {
         "transmission": str(transmission),
@@ -132,7 +139,7 @@ def all_facts(database: Database, transmission: int) -> dict[str, str]:
     }
 
 
-def _message_facts(database: Database, transmission: int) -> dict[str, str]:
+def _message_facts(database: Rows, transmission: int) -> dict[str, str]:
     """Facts that tell every message of a transmission, and its state."""
     rows = database.rows(
         "SELECT id, analyser, sequence, digest FROM outbox WHERE transmission = ? ORDER BY number", (transmission,)
@@ -143,15 +150,15 @@ def _message_facts(database: Database, transmission: int) -> dict[str, str]:
     return {name: value for name, value in facts.items() if value}
 
 
-def message_digest(database: Database, id: str) -> str:
+def message_digest(database: Rows, id: str) -> str:
     """What never changes of a message."""
     return _digest(database, (_FIXED,), (id,))
 
 
-def state_digest(database: Database, id: str) -> str:
+def state_digest(database: Rows, id: str) -> str:
     """Its state, why, and since when it waits at the broker or is filed."""
     return _digest(database, (_STATE_NOW,), (id,))
 
 
-def _digest(database: Database, statements: Iterable[str], values: Values) -> str:
+def _digest(database: Rows, statements: Iterable[str], values: Values) -> str:
     return short(*(row[0] for sql in statements for row in database.rows(sql, values)))

@@ -34,6 +34,7 @@ CYCLES, WAYS = "disk filled to the last block and freed again", "disk or its dir
 LIMITS = "[store]\nreserve_mb = 4\nlow_water_mb = 8"
 QUICK = "ack_timeout_s = 2\nretry_max_s = 2\nunfiled = 64"
 SIZE_MB = 32
+LONG_MB = 512  # what a hundred cycles leave has to fit beside the mark
 FRAME = Chunk(ChunkKind.FRAME, b"\x021H|\\^&\r\x03E5\r\n", b"H|\\^&\r", 1, last=True)
 _SHUTDOWN, _AT_ONCE = 0x8004587D, 2  # EXT4_IOC_SHUTDOWN, with the journal not flushed
 
@@ -81,7 +82,10 @@ def laboratory(tmp_path: Path) -> Iterator[Lab]:
     benches = [Bench("gen1", "lis02_generic"), Bench("xn1", "sysmex_xn")]
     folder = tmp_path / "agent"
     folder.mkdir()
-    with running_broker(tmp_path / "broker") as broker, small_disk(tmp_path, SIZE_MB, "-N", "128") as disk:
+    with (
+        running_broker(tmp_path / "broker") as broker,
+        small_disk(tmp_path, LONG_MB if FULL else SIZE_MB, "-N", "128") as disk,
+    ):
         agent = AgentProcess(folder, broker.url, benches, QUICK, LIMITS)
         agent.data_dir.symlink_to(disk / "data")
         (disk / "data").mkdir(mode=0o700)

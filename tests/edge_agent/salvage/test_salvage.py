@@ -211,6 +211,27 @@ def test_an_altered_text_is_never_sent(data_dir, content):
     store.close()
 
 
+@pytest.mark.parametrize(
+    "change", ["UPDATE chunk SET received = received + 1", "UPDATE transmission SET mode = 'validation'"]
+)
+def test_what_is_still_to_be_read_and_is_not_as_it_came_is_sent_again_by_the_analyser(data_dir, change):
+    held = "SELECT transmission FROM specimen_group WHERE held > 0 ORDER BY id LIMIT 1"
+    column = "transmission" if "chunk" in change else "id"
+    other = sqlite3.connect(data_dir / "agent.db")
+    [number] = other.execute(held).fetchone()
+    other.execute(f"{change} WHERE {column} = ?", (number,))
+    other.commit()
+    other.close()
+    with pytest.raises(StoreCorruptError):
+        opened(data_dir)
+    done = salvage(data_dir)
+    assert [t.number for t in done.loss.transmissions] == [number]
+    store = opened(data_dir)
+    assert store.transmission(number).state == "interrupted"
+    assert store.verification().run() is None
+    store.close()
+
+
 def crashed(tmp_path: Path) -> Path:
     """As a killed agent leaves it: everything in the log."""
     data_dir = tmp_path / "crashed"
