@@ -39,7 +39,8 @@ _CAME_STEADY = "INSERT INTO came SELECT id, ifnull(ended_steady, opened_steady) 
 
 _STILL_TO_BE_READ = (
     "SELECT b.transmission, b.facts FROM told_bytes b JOIN transmission t ON t.id = b.transmission"
-    " WHERE t.converted = 0 OR EXISTS (SELECT 1 FROM specimen_group g WHERE g.transmission = t.id AND g.held + g.failed > 0)"
+    " WHERE t.converted = 0"
+    " OR EXISTS (SELECT 1 FROM specimen_group g WHERE g.transmission = t.id AND g.held + g.failed > 0)"
 )
 
 
@@ -59,8 +60,8 @@ class Judgement:
         self._judge_moments()
         self._judge_bytes()
         self._judge_messages()
-        self._find_lost_messages()
         self._complete_identities()
+        self._find_lost_messages()
         self._give_up_messages()
         self._judge_transmissions()
         self._drop_orphans()
@@ -209,12 +210,16 @@ class Judgement:
             self._loss.messages.append(MissingMessage(id_, analyser, transmission))
 
     def _complete_identities(self) -> None:
-        """An observation that went out says the same as what recognises its repeats."""
+        """An observation that went out says what recognises its repeats, the newest one of it."""
         self._do(_CAME_STEADY if self._has_steady() else _CAME)
         self._do(
-            "INSERT OR IGNORE INTO seen SELECT g.analyser, o.digest, o.occurrence, o.message_id, g.transmission, c.at"
+            "INSERT INTO seen SELECT g.analyser, o.digest, o.occurrence, o.message_id, g.transmission, c.at"
             " FROM observation o JOIN specimen_group g ON g.id = o.group_id"
-            " JOIN came c ON c.transmission = g.transmission WHERE o.state = 'converted' AND o.message_id <> ''"
+            " JOIN came c ON c.transmission = g.transmission"
+            " WHERE o.state = 'converted' AND o.message_id <> '' ORDER BY g.transmission"
+            " ON CONFLICT DO UPDATE SET message_id = excluded.message_id, transmission = excluded.transmission,"
+            " seen = excluded.seen WHERE transmission <= excluded.transmission"
+            " OR message_id NOT IN (SELECT id FROM outbox)"
         )
 
     def _has_steady(self) -> bool:

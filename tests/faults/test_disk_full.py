@@ -82,10 +82,8 @@ def laboratory(tmp_path: Path) -> Iterator[Lab]:
     benches = [Bench("gen1", "lis02_generic"), Bench("xn1", "sysmex_xn")]
     folder = tmp_path / "agent"
     folder.mkdir()
-    with (
-        running_broker(tmp_path / "broker") as broker,
-        small_disk(tmp_path, LONG_MB if FULL else SIZE_MB, "-N", "128") as disk,
-    ):
+    size = LONG_MB if FULL else SIZE_MB
+    with running_broker(tmp_path / "broker") as broker, small_disk(tmp_path, size, "-N", "128") as disk:
         agent = AgentProcess(folder, broker.url, benches, QUICK, LIMITS)
         agent.data_dir.symlink_to(disk / "data")
         (disk / "data").mkdir(mode=0o700)

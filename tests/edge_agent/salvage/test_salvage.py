@@ -352,3 +352,17 @@ def test_roots_are_where_the_migrations_put_them(data_dir, tmp_path):
     other.close()
     assert roots == scratch.roots
     scratch.close()
+
+
+@pytest.mark.parametrize("column", ["message_id = 'garbled'", "seen = seen + 1"])
+def test_what_recognises_repeats_is_taken_from_what_went_out(data_dir, content, column):
+    other = sqlite3.connect(data_dir / "agent.db")
+    other.execute(f"UPDATE seen SET {column} WHERE transmission = 40")
+    other.commit()
+    other.close()
+    done = salvage(data_dir)
+    assert not done.loss
+    store = opened(data_dir)
+    assert rows(store)["seen"] == content["seen"]
+    assert store.verification().run() is None
+    store.close()
