@@ -28,24 +28,19 @@ demo: $(VENV)/.run
 
 test: install-tools $(VENV)/.dev
 	$(MAKE) --no-print-directory check
-	$(BIN)/python -m pytest -q
+	$(BIN)/python tests/side_by_side.py
 	$(MAKE) --no-print-directory wheel-smoke
 
 faults: install-tools $(VENV)/.dev
-	FAULTS=full $(BIN)/python -m pytest -q -rs --timeout 7200 tests/faults
-	PYTHONPATH=.:tests $(BIN)/python -m faults.page
+	PYTHONPATH=.:tests $(BIN)/python -m faults.run $(ONLY)
 	$(MAKE) --no-print-directory fuzz
 
 # Only for this: a fuzzer that mutates what reaches new code.
 fuzz: $(VENV)/.dev
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/fuzz.txt
 	@mkdir -p build
-	@for target in $$(PYTHONPATH=.:tests $(BIN)/python -m faults.fuzz.table); do \
-	    echo "fuzzing $$target for $(or $(SECONDS),60) s"; \
-	    PYTHONPATH=.:tests $(BIN)/python -m faults.fuzz.long $$target $(or $(SECONDS),60) >build/fuzz-$$target.log 2>&1 \
-	    || { tail -40 build/fuzz-$$target.log; exit 1; }; \
-	    grep -E "Done|number_of_executed|peak_rss" build/fuzz-$$target.log; \
-	done
+	@PYTHONPATH=.:tests $(BIN)/python -m faults.fuzz.table | tr ' ' '\n' | \
+		PYTHONPATH=.:tests xargs -P $$(nproc) -I TARGET bash tests/faults/fuzz/one.sh $(BIN)/python TARGET $(or $(SECONDS),60)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

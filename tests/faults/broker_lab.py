@@ -109,6 +109,21 @@ class BrokerLab:
             self.say(OTHER_STATE, b"", retain=True)
 
 
+def lost_by_resets(lab: BrokerLab) -> tuple[int, Verdict]:
+    """For a control: how much is lost when the connection is reset again and again, until something is."""
+
+    def resets() -> None:
+        for _ in range(4):
+            lab.line.reset()
+            lab.something_filed()
+
+    for _ in range(20):
+        verdict = lab.judged("connections reset", resets)
+        if lost := len(verdict.of("lost")):
+            break
+    return lost, verdict
+
+
 def gateway_files(authority: Authority) -> list[str]:
     cert_file, key_file = authority.issue(GATEWAY)
     return [f'ca_file = "{authority.file}"', f'cert_file = "{cert_file}"', f'key_file = "{key_file}"']

@@ -10,8 +10,8 @@ _OUTCOMES = Outcomes()
 
 
 @pytest.fixture
-def outcomes() -> Outcomes:
-    _OUTCOMES.begin()
+def outcomes(request: pytest.FixtureRequest) -> Outcomes:
+    _OUTCOMES.begin(request.path.stem)
     return _OUTCOMES
 
 

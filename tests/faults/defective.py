@@ -174,6 +174,28 @@ def read_everything() -> None:
     Store.ready = everything  # type: ignore[method-assign,assignment]
 
 
+def purge_at_once() -> None:
+    """Everything that is old goes in one transaction."""
+    purge = Store.purge
+
+    def all_of_it(self: Store, *, step_rows: int = 0, **before: Any) -> int:
+        return purge(self, step_rows=10**9, **before)
+
+    Store.purge = all_of_it  # type: ignore[method-assign]
+
+
+def verify_at_start() -> None:
+    """The whole audit chain is held against all rows before a port is opened."""
+    open_ = Store.open.__func__  # type: ignore[attr-defined]
+
+    def opened(cls: type[Store], *words: Any, **more: Any) -> Store:
+        store: Store = open_(cls, *words, **more)
+        store.verification().run()
+        return store
+
+    Store.open = classmethod(opened)  # type: ignore[method-assign,assignment]
+
+
 DEFECTS: Mapping[str, Callable[[], None]] = {
     "acknowledge-early": acknowledge_early,
     "forget-identities": forget_identities,
@@ -189,6 +211,8 @@ DEFECTS: Mapping[str, Callable[[], None]] = {
     **LINE_DEFECTS,
     "newest-first": newest_first,
     "read-everything": read_everything,
+    "purge-at-once": purge_at_once,
+    "verify-at-start": verify_at_start,
 }
 
 

@@ -36,6 +36,7 @@ class Outcome:
     full: bool = FULL
     seed: int = field(default_factory=seed)
     seconds: float = 0.0
+    harness: str = ""  # the file of tests
 
     @property
     def clean(self) -> bool:
@@ -54,16 +55,17 @@ class Outcomes:
 
     def __init__(self) -> None:
         self._found: dict[str, Outcome] = {}
-        self._started = time.monotonic()
+        self._controls: dict[str, str] = {}  # of a whole harness
+        self._started, self._harness = time.monotonic(), ""
 
-    def begin(self) -> None:
-        """Before each test; an outcome's seconds count from here."""
-        self._started = time.monotonic()
+    def begin(self, harness: str = "") -> None:
+        """Before each test, or each scenario in it; an outcome's seconds count from here."""
+        self._started, self._harness = time.monotonic(), harness or self._harness
 
     def add(self, outcome: Outcome) -> Outcome:
         """Give what was counted; the control may come from another test, before or after."""
         known = self._found.get(outcome.scenario)
-        outcome = replace(outcome, seconds=round(time.monotonic() - self._started, 1))
+        outcome = replace(outcome, seconds=round(time.monotonic() - self._started, 1), harness=self._harness)
         if known is not None and not outcome.control:
             outcome = replace(outcome, control=known.control)
         self._found[outcome.scenario] = outcome
@@ -88,15 +90,20 @@ class Outcomes:
         control = f"{known.control}; {text}" if known.control and text not in known.control else text
         self._found[scenario] = replace(known, control=control)
 
+    def control_of_all(self, switched_off: str, found: str) -> None:
+        """Of a harness whose scenarios share a laboratory and a count: for those without one of their own."""
+        self._controls[self._harness] = f"{switched_off}: {found}"
+
     def __iter__(self) -> Iterator[Outcome]:
-        return iter(self._found.values())
+        for outcome in self._found.values():
+            yield replace(outcome, control=outcome.control or self._controls.get(outcome.harness, ""))
 
     def write(self) -> None:
         """Add to the file what this run found."""
         if not self._found:
             return
         kept = {o.scenario: o for o in read()}
-        for outcome in self._found.values():
+        for outcome in self:
             old = kept.get(outcome.scenario)
             if outcome.trials == 0 and old is not None:
                 outcome = replace(old, control=outcome.control)

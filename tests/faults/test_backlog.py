@@ -23,6 +23,7 @@ from faults.outcomes_file import ENUMERATED, Outcome, Outcomes
 from faults.scale import FULL
 from support_broker import Broker
 
+only_in_full = pytest.mark.skipif(not FULL, reason="takes a backlog of 150 MB: only in full")
 pytestmark = [pytest.mark.broker, pytest.mark.slow]
 
 DRAINED = "a backlog drains, and the broker is killed in the middle"
@@ -158,7 +159,7 @@ def test_a_backlog_that_goes_newest_first_is_seen(tmp_path: Path, outcomes: Outc
     outcomes.control(DRAINED, "newest first", f"one came {found['late']} places late, {UNFILED} are allowed")
 
 
-@pytest.mark.skipif(not FULL, reason="takes a backlog of 150 MB: only in full")
+@only_in_full
 def test_an_agent_that_reads_the_whole_backlog_exceeds_its_memory(tmp_path: Path, outcomes: Outcomes) -> None:
     with laboratory(tmp_path, bulk.Backlog(200_000, ANALYSERS), "read-everything") as lab:
         lab.broker.start()
@@ -173,7 +174,7 @@ def test_a_restart_with_a_backlog_is_ready_in_seconds(tmp_path: Path, outcomes: 
     for rows in RESTARTS_S if FULL else (ROWS,):
         folder = tmp_path / str(rows)
         bulk.fill(folder / "data", bulk.Backlog(rows, ANALYSERS))
-        agent = AgentProcess(folder, nobody(), [Bench("an1", "lis02_generic")], WIDE)
+        agent = DefectiveAgent(folder, nobody(), [Bench("an1", "lis02_generic")], WIDE)
         took[rows] = min(_seconds_to_ready(agent) for _ in range(3 if FULL else 1))
     note = ", ".join(f"{rows:,} messages: {seconds:.1f} s to open ports and a status" for rows, seconds in took.items())
     outcomes.add(Outcome(RESTARTED, ENUMERATED, len(took), len(took), note=note))
@@ -188,6 +189,16 @@ def _seconds_to_ready(agent: AgentProcess) -> float:
         took = time.monotonic() - began
         agent.kill()  # so that the next start finds its log
     return took
+
+
+@only_in_full
+def test_a_start_that_checks_all_there_is_takes_too_long(tmp_path: Path, outcomes: Outcomes) -> None:
+    bulk.fill(tmp_path / "data", bulk.Backlog(100_000, ANALYSERS))
+    agent = DefectiveAgent(tmp_path, nobody(), [Bench("an1", "lis02_generic")], WIDE)
+    agent.switch_off("verify-at-start")
+    took = _seconds_to_ready(agent)
+    assert took > RESTARTS_S[100_000]
+    outcomes.control(RESTARTED, "the whole chain checked at the start", f"{took:.1f} s with 100,000 messages")
 
 
 def test_analysers_are_answered_while_house_is_kept_over_a_backlog(tmp_path: Path, outcomes: Outcomes) -> None:
@@ -211,10 +222,18 @@ _TRIES = range(3 if FULL else 1)
 PACE = 30.0  # frames a second and analyser; a busy one at 9600 baud
 
 
-def _waits(folder: Path, backlog: bulk.Backlog, lines: int, *, busy: bool) -> float:
+@only_in_full
+def test_a_purge_in_one_piece_makes_analysers_wait(tmp_path: Path, outcomes: Outcomes) -> None:
+    idle = _waits(tmp_path / "idle", bulk.Backlog(100, 16), 16, busy=False)
+    waited = _waits(tmp_path / "busy", bulk.Backlog(100_000, 16, filed=50_000), 16, busy=True, defect="purge-at-once")
+    assert waited > 3 * idle
+    outcomes.control(KEPT_HOUSE, "all that is old removed at once", f"{waited / idle:.0f} times, of 50,000 messages")
+
+
+def _waits(folder: Path, backlog: bulk.Backlog, lines: int, *, busy: bool, defect: str = "") -> float:
     """The analysers' p99 in ms."""
     messages = 30 if FULL else 3
-    with laboratory(folder, backlog, analysers=lines) as lab:
+    with laboratory(folder, backlog, defect, analysers=lines) as lab:
         if not busy:
             return sent(lab.ports, messages, 0, PACE)["p99"]
         analysers = load(lab.ports, messages, 0, PACE)

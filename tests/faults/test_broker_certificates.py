@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 from end_to_end.lab import GATEWAY, until
-from faults.broker_lab import PATIENCE_S, BrokerLab, broker_lab
+from faults.broker_lab import PATIENCE_S, BrokerLab, broker_lab, lost_by_resets
 from faults.outcomes_file import Outcomes
 from support_broker import Authority
 
@@ -55,3 +55,12 @@ def test_a_broker_whose_certificate_ends(lab: BrokerLab, authority: Authority, o
         lab.something_filed()
 
     lab.tried(outcomes, "the broker's certificate ends and is renewed", 20, fault)
+
+
+def test_the_same_count_finds_what_is_lost_where_nothing_is_sent_twice(
+    tmp_path_factory: pytest.TempPathFactory, authority: Authority, outcomes: Outcomes
+) -> None:
+    with broker_lab(tmp_path_factory.mktemp("control"), authority=authority, defect="file-unanswered") as lab:
+        lost, verdict = lost_by_resets(lab)
+    assert lost > 0, verdict.table()
+    outcomes.control_of_all("filed without an answer", f"{lost} of {verdict.acknowledged} lost")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 from end_to_end.lab import until
-from faults.broker_lab import PATIENCE_S, BrokerLab, broker_lab
+from faults.broker_lab import PATIENCE_S, BrokerLab, broker_lab, lost_by_resets
 from faults.outcomes_file import ENUMERATED, Outcomes
 from faults.scale import chance, one_in, share
 
@@ -154,3 +154,12 @@ def test_a_broker_that_answers_with_noise(lab: BrokerLab, outcomes: Outcomes) ->
         lab.something_filed()
 
     lab.tried(outcomes, "broker answers with random bytes", 50, fault)
+
+
+def test_the_same_count_finds_what_is_lost_where_nothing_is_sent_twice(
+    tmp_path_factory: pytest.TempPathFactory, outcomes: Outcomes
+) -> None:
+    with broker_lab(tmp_path_factory.mktemp("control"), defect="file-unanswered") as lab:
+        lost, verdict = lost_by_resets(lab)
+    assert lost > 0, verdict.table()
+    outcomes.control_of_all("filed without an answer", f"{lost} of {verdict.acknowledged} lost")

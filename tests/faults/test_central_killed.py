@@ -8,6 +8,9 @@ from faults.mortal_central import POINTS, CentralProcess
 from faults.outcomes_file import RANDOM, Outcomes
 from faults.scale import chance, many
 
+from simulators.oracle import Verdict
+
+SCENARIO = "management system killed"
 pytestmark = [pytest.mark.broker, pytest.mark.slow]
 
 
@@ -19,8 +22,12 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerLab]:
 
 
 def test_a_management_system_that_is_killed_between_receiving_and_filing(lab: BrokerLab, outcomes: Outcomes) -> None:
-    scenario, kills, moments = "management system killed", many(sample=4, full=100), chance("central killed")
-    central = lab.central
+    kills = many(sample=4, full=100)
+    outcomes.verdict(SCENARIO, RANDOM, kills, killed(lab, kills))
+
+
+def killed(lab: BrokerLab, kills: int) -> Verdict:
+    central, moments = lab.central, chance(SCENARIO)
     assert isinstance(central, CentralProcess)
 
     def work() -> None:
@@ -31,4 +38,16 @@ def test_a_management_system_that_is_killed_between_receiving_and_filing(lab: Br
         central.start()
         lab.something_filed()
 
-    outcomes.verdict(scenario, RANDOM, kills, lab.judged(scenario, work))
+    return lab.judged(SCENARIO, work)
+
+
+def test_the_same_count_finds_what_is_lost_where_the_brokers_word_is_enough(
+    tmp_path_factory: pytest.TempPathFactory, outcomes: Outcomes
+) -> None:
+    folder = tmp_path_factory.mktemp("control")
+    made = broker_lab(folder, central=lambda url: CentralProcess(url, folder / "central.db"), defect="puback-files")
+    with made as lab:
+        verdict = killed(lab, 4)
+    lost = len(verdict.of("lost"))
+    assert lost > 0, verdict.table()
+    outcomes.control_of_all("PUBACK taken for filed", f"{lost} of {verdict.acknowledged} lost")

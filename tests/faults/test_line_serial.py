@@ -11,6 +11,7 @@ from typing import Self
 import pytest
 from end_to_end.bad_input_cases import ACK, ENQ, EOT
 from end_to_end.lab import AgentProcess, Bench, running_broker, started, until
+from faults.defective import DefectiveAgent
 from faults.outcomes_file import ENUMERATED, Outcomes
 from faults.scale import share
 from faults.three_patients import CUTS, Sheet, wire
@@ -58,10 +59,22 @@ class Adapter:
         self.pull_out()
 
 
-def pulled_out_and_back(agent: AgentProcess, broker_url: str, name: Path, chosen: Sequence[int]) -> Verdict:
+@contextmanager
+def laboratory(folder: Path, name: Path, defect: str = "") -> Iterator[tuple[AgentProcess, Central]]:
+    (folder / "agent").mkdir()
+    bench = Bench("usb1", "lis02_generic", transport=f"serial://{name}?baudrate=9600")
+    with running_broker(folder / "broker") as broker:
+        agent = DefectiveAgent(folder / "agent", broker.url, [bench], mqtt=QUICK)
+        if defect:
+            agent.switch_off(defect)
+        with started(agent), Central(CentralOptions(broker.url, validate="none")) as central:
+            yield agent, central
+
+
+def pulled_out_and_back(folder: Path, chosen: Sequence[int], defect: str = "") -> Verdict:
     sheets = [Sheet(number) for number, _ in enumerate(chosen, start=1)]
-    numbers = set()
-    with started(agent), Central(CentralOptions(broker_url, validate="none")) as central:
+    numbers, name = set(), folder / NAME
+    with laboratory(folder, name, defect) as (agent, central):
         for sheet, behind in zip(sheets, chosen, strict=True):
             with plugged_in(agent, name) as adapter:
                 numbers.add(adapter.number)
@@ -88,13 +101,14 @@ def plugged_in(agent: AgentProcess, name: Path) -> Iterator[Adapter]:
 
 def test_a_message_cut_by_the_plug_is_completed_after_it(tmp_path: Path, outcomes: Outcomes) -> None:
     chosen = share(list(CUTS))
-    (tmp_path / "agent").mkdir()
-    name = tmp_path / NAME
-    with running_broker(tmp_path / "broker") as broker:
-        agent = AgentProcess(tmp_path / "agent", broker.url, [bench_at(name)], mqtt=QUICK)
-        verdict = pulled_out_and_back(agent, broker.url, name, chosen)
+    verdict = pulled_out_and_back(tmp_path, chosen)
     outcomes.verdict(REPLUGGED, ENUMERATED, len(chosen), verdict, points=len(CUTS))
 
 
-def bench_at(name: Path) -> Bench:
-    return Bench("usb1", "lis02_generic", transport=f"serial://{name}?baudrate=9600")
+def test_the_same_count_finds_what_is_lost_where_an_interruption_is_thrown_away(
+    tmp_path: Path, outcomes: Outcomes
+) -> None:
+    verdict = pulled_out_and_back(tmp_path, list(CUTS)[-2:], "drop-interrupted")
+    lost = len(verdict.of("lost"))
+    assert lost > 0, verdict.table()
+    outcomes.control_of_all("interruption thrown away", f"{lost} of {verdict.acknowledged} lost")
