@@ -24,6 +24,7 @@ from simulators.central_desk import Desk, Reply, Ruling, Script
 from simulators.central_ledger import CentralLedger
 from simulators.central_link import Access, Item, Link
 from simulators.central_reconciliation import Reconciliation, Request
+from simulators.er7 import Message
 from simulators.errors import AddressError, LineError
 from simulators.verdict import judge
 
@@ -76,6 +77,7 @@ class Central:
         self._late: list[tuple[float, int, Ruling, Reply]] = []
         self._ticket = itertools.count()
         self._link: Link | None = None
+        self._answering = threading.Lock()
         self._wanted, self._stopping, self._wake = threading.Event(), threading.Event(), threading.Event()
         self._online, self._clean = threading.Event(), True
         self._first_error: LineError | None = None
@@ -179,6 +181,8 @@ class Central:
             while link.alive and self._wanted.is_set() and not self._stopping.is_set():
                 self._wake.wait()
                 self._wake.clear()
+            with self._answering:  # nothing is answered after the farewell
+                self._link = None
             link.close(clean=self._clean or self._stopping.is_set())
         finally:
             self._link = None
@@ -269,15 +273,17 @@ class Central:
             self._send(ruling, reply)
 
     def _send(self, ruling: Ruling, reply: Reply) -> None:
-        link = self._link
-        if link is None or ruling.message is None:
-            return
+        with self._answering:
+            if self._link is not None and ruling.message is not None:
+                self._say(self._link, ruling, ruling.message, reply)
+
+    def _say(self, link: Link, ruling: Ruling, message: Message, reply: Reply) -> None:
         delivery = ruling.delivery
         control_id = delivery.msh10 if reply.control_id is None else reply.control_id
         own_id = f"{self._own}-{next(self._ticket):010d}"
         link.publish(
             ruling.ack_topic if reply.topic is None else reply.topic,
-            acknowledgement(ruling.message, reply.code, control_id, own_id, reply.error),
+            acknowledgement(message, reply.code, control_id, own_id, reply.error),
             ruling.correlation if reply.correlation is None else reply.correlation,
             delivery.digest if reply.digest is None else reply.digest,
             retain=reply.retain,

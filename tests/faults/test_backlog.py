@@ -106,7 +106,7 @@ def test_a_backlog_is_filed_once_and_in_order_by_a_broker_that_is_killed_meanwhi
     began = time.monotonic()
     with laboratory(tmp_path, bulk.Backlog(ROWS, ANALYSERS, per_specimen=2)) as lab:
         if FULL:
-            babble(lab.ports[0], 100)
+            babble(lab.ports[0], 1000)
         lab.broker.start()
         lab.watch(END)
         before = held(lab.pid)
@@ -119,8 +119,10 @@ def test_a_backlog_is_filed_once_and_in_order_by_a_broker_that_is_killed_meanwhi
         peak = peak_mib(lab.pid)
         filed = lab.agent.ask("status")["messages"]["filed"]
     first, last = lab.rate(0, END), lab.rate(ROWS - END, ROWS)
+    before_it = "1 GB of nonsense first; " if FULL else ""
     note = (
-        f"{ROWS:,} messages in {time.monotonic() - began:.0f} s with making them; {lab.rate(0, ROWS):.0f} messages/s,"
+        f"{before_it}{ROWS:,} messages in {time.monotonic() - began:.0f} s with making them;"
+        f" {lab.rate(0, ROWS):.0f} messages/s,"
         f" the last twentieth at {last / first:.2f} times the rate of the first; {found['repeats']} repeated"
         f" by the same id, none over {found['late']} places late; at most {peak:.0f} MiB,"
         " descriptors and threads constant"
@@ -145,10 +147,11 @@ def counted(messages: int) -> dict[str, int]:
 
 
 def babble(port: int, megabytes: int) -> None:
-    """Bytes that are no frame, as fast as they are taken."""
+    """A frame without end, as fast as it is taken."""
     with socket.create_connection(("127.0.0.1", port)) as line:
+        line.sendall(b"\x05\x021")
         for _ in range(megabytes):
-            line.sendall(b"\x55\xaa" * (1 << 19))
+            line.sendall(b"y" * 1_000_000)
 
 
 def test_a_backlog_that_goes_newest_first_is_seen(tmp_path: Path, outcomes: Outcomes) -> None:
