@@ -21,6 +21,14 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Base:
     return made(tmp_path_factory.mktemp("base"))
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A sample has tests marked ``every(n)`` in one turn of n; which one is drawn from the test's name."""
+    later = [item for item in items if not scale.has_its_turn(item)]
+    if later:
+        config.hook.pytest_deselected(items=later)
+        items[:] = [item for item in items if item not in set(later)]
+
+
 def pytest_sessionfinish() -> None:
     _OUTCOMES.write()
 

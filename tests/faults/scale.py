@@ -10,6 +10,9 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import TypeVar
+from zlib import crc32
+
+import pytest
 
 T = TypeVar("T")
 
@@ -57,3 +60,9 @@ def seed() -> int:
 def chance(name: str) -> random.Random:
     """A harness's own stream of random numbers, the same for the same seed whatever else runs."""
     return random.Random(f"{seed()} {name}")
+
+
+def has_its_turn(item: pytest.Item) -> bool:
+    """For tests marked ``every(n)``, which take their time and enumerate nothing."""
+    mark = item.get_closest_marker("every")
+    return FULL or mark is None or crc32(item.name.encode()) % mark.args[0] == turn() % mark.args[0]

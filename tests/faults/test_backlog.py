@@ -154,6 +154,7 @@ def babble(port: int, megabytes: int) -> None:
             line.sendall(b"y" * 1_000_000)
 
 
+@pytest.mark.every(2)
 def test_a_backlog_that_goes_newest_first_is_seen(tmp_path: Path, outcomes: Outcomes) -> None:
     with laboratory(tmp_path, bulk.Backlog(2_000, ANALYSERS), "newest-first") as lab:
         lab.broker.start()
@@ -204,6 +205,7 @@ def test_a_start_that_checks_all_there_is_takes_too_long(tmp_path: Path, outcome
     outcomes.control(RESTARTED, "the whole chain checked at the start", f"{took:.1f} s with 100,000 messages")
 
 
+@pytest.mark.every(3)
 def test_analysers_are_answered_while_house_is_kept_over_a_backlog(tmp_path: Path, outcomes: Outcomes) -> None:
     lines = 16 if FULL else 4
     rows = ROWS if FULL else 4_000

@@ -42,6 +42,7 @@ def test_a_gateway_whose_certificate_ends(lab: BrokerLab, authority: Authority, 
     lab.tried(outcomes, "the gateway's certificate ends and is renewed", 20, fault)
 
 
+@pytest.mark.every(2)
 def test_a_broker_whose_certificate_ends(lab: BrokerLab, authority: Authority, outcomes: Outcomes) -> None:
     def fault() -> None:
         lab.central.go_offline()  # it would refuse the broker, too
@@ -57,6 +58,7 @@ def test_a_broker_whose_certificate_ends(lab: BrokerLab, authority: Authority, o
     lab.tried(outcomes, "the broker's certificate ends and is renewed", 20, fault)
 
 
+@pytest.mark.every(3)
 def test_the_same_count_finds_what_is_lost_where_nothing_is_sent_twice(
     tmp_path_factory: pytest.TempPathFactory, authority: Authority, outcomes: Outcomes
 ) -> None:

@@ -76,6 +76,7 @@ def test_an_access_list_that_is_changed_and_put_right(lab: BrokerLab, outcomes: 
     lab.tried(outcomes, "publishing forbidden and allowed again (0x87)", 50, fault)
 
 
+@pytest.mark.every(2)
 def test_a_broker_at_which_nobody_takes_results(lab: BrokerLab, outcomes: Outcomes) -> None:
     """Its session was deleted, so the broker says 0x10 and keeps nothing."""
 
@@ -121,6 +122,7 @@ def full_queue(lab: BrokerLab) -> None:
     lab.something_filed()
 
 
+@pytest.mark.every(2)
 def test_the_same_count_finds_what_is_lost_where_the_brokers_word_is_enough(
     tmp_path_factory: pytest.TempPathFactory, outcomes: Outcomes
 ) -> None:
@@ -132,6 +134,7 @@ def test_the_same_count_finds_what_is_lost_where_the_brokers_word_is_enough(
     outcomes.control_of_all("PUBACK taken for filed", f"{lost} of {verdict.acknowledged} lost")
 
 
+@pytest.mark.every(2)
 def test_a_broker_that_takes_smaller_packets_for_a_while(lab: BrokerLab, outcomes: Outcomes) -> None:
     """CONNACK says so: what is larger is blocked, and goes by itself when the limit is raised."""
 
@@ -146,6 +149,7 @@ def test_a_broker_that_takes_smaller_packets_for_a_while(lab: BrokerLab, outcome
     lab.tried(outcomes, "broker takes smaller packets for a while", 50, fault)
 
 
+@pytest.mark.every(2)
 def test_a_broker_that_takes_smaller_messages_for_a_while(lab: BrokerLab, outcomes: Outcomes) -> None:
     """It never said so: it names the message (0x95), or hangs up on it. When it is raised a person has it sent."""
 
@@ -167,6 +171,7 @@ def blocked(lab: BrokerLab) -> bool:
     return bool(rows)
 
 
+@pytest.mark.every(2)
 def test_another_client_with_our_id(lab: BrokerLab, outcomes: Outcomes) -> None:
     """It is not fought: the agent waits for minutes, or for a person who put it right and reloads."""
 

@@ -156,6 +156,7 @@ def test_a_broker_that_answers_with_noise(lab: BrokerLab, outcomes: Outcomes) ->
     lab.tried(outcomes, "broker answers with random bytes", 50, fault)
 
 
+@pytest.mark.every(3)
 def test_the_same_count_finds_what_is_lost_where_nothing_is_sent_twice(
     tmp_path_factory: pytest.TempPathFactory, outcomes: Outcomes
 ) -> None:

@@ -294,6 +294,7 @@ def broker_cable_pulled(lab: Lab, watch: Watch, times: Times, cuts: int) -> None
         times.back.append(awaited(lambda: "broker-down" not in watch.alarms, plugged_at, 60, "the broker is back"))
 
 
+@pytest.mark.every(2)
 def test_a_pulled_cable_is_noticed_in_time_and_costs_nothing(tmp_path: Path, outcomes: Outcomes) -> None:
     need("namespaces")
     each = many(sample=1, full=10)

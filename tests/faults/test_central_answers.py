@@ -168,6 +168,7 @@ def test_a_management_system_that_is_away_while_the_broker_keeps(
 # The controls: a protection switched off, the same count
 
 
+@pytest.mark.every(3)
 def test_the_same_count_finds_what_a_forged_answer_closes(
     tmp_path_factory: pytest.TempPathFactory, outcomes: Outcomes
 ) -> None:
@@ -178,6 +179,7 @@ def test_the_same_count_finds_what_a_forged_answer_closes(
     outcomes.control(OTHER_BYTES, "digest not compared", f"{found} of {verdict.acknowledged} never filed")
 
 
+@pytest.mark.every(3)
 def test_the_same_count_finds_what_a_guess_closes(tmp_path_factory: pytest.TempPathFactory, outcomes: Outcomes) -> None:
     with broker_lab(tmp_path_factory.mktemp("guess"), defect="believe-guesses") as lab:
         verdict = spoiled(lab, GUESSED, ahead, 25)
@@ -186,6 +188,7 @@ def test_the_same_count_finds_what_a_guess_closes(tmp_path_factory: pytest.TempP
     outcomes.control(GUESSED, "answered before it was sent is believed", f"{found} of {verdict.acknowledged} lost")
 
 
+@pytest.mark.every(3)
 def test_the_same_count_finds_what_a_new_id_at_each_try_doubles(
     tmp_path_factory: pytest.TempPathFactory, outcomes: Outcomes
 ) -> None:

@@ -41,6 +41,7 @@ def killed(lab: BrokerLab, kills: int) -> Verdict:
     return lab.judged(SCENARIO, work)
 
 
+@pytest.mark.every(2)
 def test_the_same_count_finds_what_is_lost_where_the_brokers_word_is_enough(
     tmp_path_factory: pytest.TempPathFactory, outcomes: Outcomes
 ) -> None:

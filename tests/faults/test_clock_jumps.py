@@ -84,6 +84,7 @@ def nothing_was_removed(lab: BrokerLab) -> None:
     assert lab.agent.ask("status")["messages"]["filed"] == len(filed)
 
 
+@pytest.mark.every(3)
 def test_a_clock_that_is_set_again_and_again(lab: BrokerLab, outcomes: Outcomes) -> None:
     draw, jumps = chance(JUMPS), many(sample=6, full=200)
     lab.central.set_script(some_silence(draw))
@@ -102,6 +103,7 @@ def test_a_clock_that_is_set_again_and_again(lab: BrokerLab, outcomes: Outcomes)
     outcomes.verdict(JUMPS, RANDOM, jumps, verdict)
 
 
+@pytest.mark.every(3)
 def test_a_clock_that_is_set_keeps_the_processor_idle(lab: BrokerLab) -> None:
     """A timer that waits for a wall clock that went back, or is due for ever, spins or never comes."""
     before = agent(lab).cpu_s()
@@ -111,6 +113,7 @@ def test_a_clock_that_is_set_keeps_the_processor_idle(lab: BrokerLab) -> None:
     assert agent(lab).cpu_s() - before < 0.6
 
 
+@pytest.mark.every(3)
 def test_a_clock_that_was_moved_or_cannot_be_is_said(lab: BrokerLab) -> None:
     agent(lab).set_to(datetime(1970, 1, 1, 0, 2, tzinfo=UTC))
     lab.comes("clock-wrong")
@@ -127,6 +130,7 @@ def test_an_analyser_whose_clock_differs_is_said_until_it_is_set(lab: BrokerLab)
     until(lab.agent.nothing_waits, PATIENCE_S, "everything is filed")
 
 
+@pytest.mark.every(3)
 def test_a_clock_that_is_found_wrong_at_a_start(lab: BrokerLab, outcomes: Outcomes) -> None:
     """Also the first thing an agent does at its start is to look for what is old."""
     points = [*MOMENTS] if FULL else chance(STARTS).sample([*MOMENTS], 2)
@@ -146,6 +150,7 @@ def test_a_clock_that_is_found_wrong_at_a_start(lab: BrokerLab, outcomes: Outcom
     outcomes.verdict(STARTS, ENUMERATED, len(points), verdict, points=len(MOMENTS))
 
 
+@pytest.mark.every(3)
 def test_the_same_count_finds_what_is_removed_by_the_wall_clock(
     tmp_path_factory: pytest.TempPathFactory, outcomes: Outcomes
 ) -> None:
@@ -161,6 +166,7 @@ def test_the_same_count_finds_what_is_removed_by_the_wall_clock(
     outcomes.control(STARTS, "age by the wall clock", f"{filed} of {filed} filed messages removed")
 
 
+@pytest.mark.every(3)
 def test_the_same_count_finds_what_waits_for_the_wall_clock(
     tmp_path_factory: pytest.TempPathFactory, outcomes: Outcomes
 ) -> None:
@@ -201,11 +207,13 @@ def sent_again(lab: BrokerLab, jumps: int) -> Verdict:
     return compare(rows, [f for f in lab.filings() if f.msh10 not in known])
 
 
+@pytest.mark.every(3)
 def test_results_that_are_sent_again_after_the_clock_was_set(lab: BrokerLab, outcomes: Outcomes) -> None:
     jumps = many(sample=2, full=50)
     outcomes.verdict(AGAIN, RANDOM, jumps, sent_again(lab, jumps))
 
 
+@pytest.mark.every(3)
 def test_the_same_count_finds_what_is_not_recognised(
     tmp_path_factory: pytest.TempPathFactory, outcomes: Outcomes
 ) -> None:

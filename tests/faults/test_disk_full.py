@@ -91,6 +91,7 @@ def laboratory(tmp_path: Path) -> Iterator[Lab]:
             yield Lab(broker, agent, benches, central, disk)
 
 
+@pytest.mark.every(2)
 def test_on_a_disk_that_fills_up_analysers_wait_in_time_and_what_is_stored_drains(
     tmp_path: Path, outcomes: Outcomes
 ) -> None:
@@ -241,6 +242,7 @@ def test_a_disk_that_takes_nothing_costs_nothing(tmp_path: Path, outcomes: Outco
     outcomes.verdict(WAYS, ENUMERATED, len(ways), verdict, points=len(POINTS), note=note)
 
 
+@pytest.mark.every(2)
 def test_who_acknowledges_before_the_commit_loses_what_comes_after_the_disk_went(
     tmp_path: Path, outcomes: Outcomes
 ) -> None:
@@ -275,6 +277,7 @@ def nothing_in_memory(lab: Lab) -> bool:
     return all(link.startswith(f"{lab.disk}/data/agent.db") for link in databases)
 
 
+@pytest.mark.every(2)
 def test_without_mark_and_reserve_a_full_disk_fails_a_commit_and_nothing_can_be_marked(
     tmp_path: Path, outcomes: Outcomes
 ) -> None:

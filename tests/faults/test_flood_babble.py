@@ -175,6 +175,7 @@ def connections(agent: AgentProcess, name: str) -> int:
     return len(found["connections"])
 
 
+@pytest.mark.every(2)
 def test_callers_without_number_and_strangers_harm_nobody_else(tmp_path: Path, outcomes: Outcomes) -> None:
     rounds, calls = many(sample=3, full=60), many(sample=300, full=60_000)
     crowded, strict = Bench("crowded", "lis02_generic"), Bench("strict", "lis02_generic", more='peer = ["127.0.0.2"]')
@@ -214,6 +215,7 @@ def test_callers_without_number_and_strangers_harm_nobody_else(tmp_path: Path, o
     outcomes.verdict(CALLERS, RANDOM, 200 + 2 * calls, compare(verdict_rows, filings), note=note)
 
 
+@pytest.mark.every(2)
 def test_control_without_a_bound_everybody_is_let_in(tmp_path: Path, outcomes: Outcomes) -> None:
     strict = Bench("strict", "lis02_generic", more='peer = ["127.0.0.2"]')
     (tmp_path / "agent").mkdir()

@@ -178,6 +178,7 @@ def test_what_was_saved_goes_out_and_the_resend_completes_it(tmp_path: Path, out
     outcomes.verdict(EVERY_FRAME, ENUMERATED, len(chosen), verdict, points=len(points))
 
 
+@pytest.mark.every(2)
 def test_control_an_interruption_thrown_away_is_found(tmp_path: Path, outcomes: Outcomes) -> None:
     chosen = [Case(n, behind, "eot", n % 2 == 0) for n, behind in enumerate(range(7, 19), start=1)]
     benches = benches_for(tmp_path, chosen)

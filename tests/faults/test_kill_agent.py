@@ -33,6 +33,7 @@ def test_nothing_acknowledged_is_lost_or_doubled_when_the_agent_is_killed(
     outcomes.verdict(KILLED, RANDOM, kills, verdict)
 
 
+@pytest.mark.every(2)
 def test_the_same_count_finds_what_an_early_acknowledgement_loses(
     tmp_path: Path, benches: list[Bench], outcomes: Outcomes
 ) -> None:

@@ -107,6 +107,7 @@ def test_nothing_acknowledged_is_lost_or_doubled_whichever_call_the_agent_dies_a
     outcomes.verdict(name, ENUMERATED, len(died), verdict, points=len(found), note=note)
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("name", WAYS)
 def test_the_same_count_finds_what_an_agent_without_the_protection_loses(
     tmp_path: Path, name: str, outcomes: Outcomes

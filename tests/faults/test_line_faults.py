@@ -106,6 +106,7 @@ def test_nothing_is_lost_doubled_or_altered_on_a_faulty_line(tmp_path: Path, out
     outcomes.verdict(FAULTY, RANDOM, happened.total(), verdict, note=note)
 
 
+@pytest.mark.every(2)
 def test_control_the_same_faults_are_found_where_no_sum_is_checked(tmp_path: Path, outcomes: Outcomes) -> None:
     with running_broker(tmp_path / "broker") as broker, ExitStack() as stack:
         benches = [Bench(f"tcp{n}", "sysmex_xn") for n in range(3)]

@@ -105,6 +105,7 @@ def test_a_message_cut_by_the_plug_is_completed_after_it(tmp_path: Path, outcome
     outcomes.verdict(REPLUGGED, ENUMERATED, len(chosen), verdict, points=len(CUTS))
 
 
+@pytest.mark.every(3)
 def test_the_same_count_finds_what_is_lost_where_an_interruption_is_thrown_away(
     tmp_path: Path, outcomes: Outcomes
 ) -> None:

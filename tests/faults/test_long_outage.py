@@ -36,6 +36,7 @@ def away(hourly: int, hours: int = HOURS) -> tuple[Verdict, float]:
     return verdict, sum(later < earlier for earlier, later in pairwise(ids)) / len(ids)
 
 
+@pytest.mark.every(3)
 def test_what_waited_for_three_days_is_filed_once_and_in_order(outcomes: Outcomes) -> None:
     hourly = many(sample=1, full=30)
     verdict, overtaken = away(hourly)
@@ -45,6 +46,7 @@ def test_what_waited_for_three_days_is_filed_once_and_in_order(outcomes: Outcome
     outcomes.add(Outcome(AWAY, RANDOM, 1, acknowledged=verdict.acknowledged))
 
 
+@pytest.mark.every(3)
 def test_the_count_finds_what_goes_newest_first(outcomes: Outcomes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Database, "rows", Database.rows)  # put back afterwards
     newest_first()

@@ -36,6 +36,7 @@ def test_nothing_acknowledged_is_lost_or_doubled_when_the_power_goes(tmp_path: P
     outcomes.verdict(CUT, RANDOM, cuts, cut(tmp_path, cuts))
 
 
+@pytest.mark.every(2)
 def test_the_same_count_finds_what_a_less_synchronous_agent_loses(tmp_path: Path, outcomes: Outcomes) -> None:
     need("reflink")
     verdict = cut(tmp_path, 3, "synchronise-less", always_away=True)

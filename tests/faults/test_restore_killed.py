@@ -138,6 +138,7 @@ def test_without_the_exchange_of_names_a_kill_leaves_no_store(
     outcomes.control(RESTORE, "exchange of names", "the data directory is gone, and an agent would begin anew")
 
 
+@pytest.mark.every(2)
 def test_a_backup_killed_at_any_moment_leaves_a_whole_file_or_none_and_the_store_as_it_was(
     tmp_path: Path, base: Base, outcomes: Outcomes
 ) -> None:

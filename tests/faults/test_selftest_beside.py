@@ -20,6 +20,7 @@ pytestmark = [pytest.mark.broker, pytest.mark.slow]
 SCENARIO = "`edge-agent selftest` beside the running agent"
 
 
+@pytest.mark.every(2)
 def test_it_runs_on_the_live_disk_while_results_are_filed(tmp_path: Path, outcomes: Outcomes) -> None:
     rounds = many(sample=10, full=200)
     benches = [Bench("gen1", "lis02_generic"), Bench("xn1", "sysmex_xn")]
@@ -51,6 +52,7 @@ def test_it_runs_on_the_live_disk_while_results_are_filed(tmp_path: Path, outcom
     assert facts["kills"] == rounds
 
 
+@pytest.mark.every(2)
 def test_a_disk_that_waits_for_nothing_fails_it(tmp_path: Path, outcomes: Outcomes) -> None:
     need("eatmydata")
     (tmp_path / "data").mkdir()
