@@ -47,7 +47,9 @@ class Outcome:
         """What no finding means: the rule of three for random trials, the share for enumerated points."""
         if self.kind == ENUMERATED:
             return f"{self.trials} of {self.points or self.trials} points"
-        return f"below {300 / self.trials:.2g} % at 95 %" if self.clean else "-"
+        if not self.clean or self.trials <= 3:
+            return "-"
+        return f"below {300 / self.trials:.2g} % at 95 %"
 
 
 class Outcomes:
