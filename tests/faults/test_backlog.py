@@ -207,15 +207,18 @@ def test_a_start_that_checks_all_there_is_takes_too_long(tmp_path: Path, outcome
 
 @pytest.mark.every(3)
 def test_analysers_are_answered_while_house_is_kept_over_a_backlog(tmp_path: Path, outcomes: Outcomes) -> None:
-    lines = 16 if FULL else 4
+    lines, unfiled = (16, 20_000) if FULL else (4, 2_000)
     rows = ROWS if FULL else 4_000
     idle = _waits(tmp_path / "idle", bulk.Backlog(100, lines), lines, busy=False)
-    tries = [
-        _waits(tmp_path / f"busy{n}", bulk.Backlog(rows, lines, filed=rows // 2), lines, busy=True) for n in _TRIES
-    ]
-    best = min(tries)
+    best = float("inf")
+    for n in _TRIES:
+        best = min(
+            best, _waits(tmp_path / f"busy{n}", bulk.Backlog(rows, lines, filed=rows - unfiled), lines, busy=True)
+        )
+        if best <= 3 * idle:
+            break
     note = (
-        f"{lines} analysers, {rows:,} messages, half of them old enough to go: p99 of the wait for an ACK"
+        f"{lines} analysers, {rows:,} messages, all but {unfiled:,} old enough to go: p99 of the wait for an ACK"
         f" {best:.1f} ms, {best / idle:.1f} times that of an agent with nothing else to do"
     )
     outcomes.add(Outcome(KEPT_HOUSE, ENUMERATED, 1, 1, note=note))
