@@ -26,7 +26,7 @@ from edge_agent.publisher.answers import judge
 from edge_agent.publisher.link import Link
 from edge_agent.session import Session
 from edge_agent.states import MessageState
-from edge_agent.store import connection
+from edge_agent.store import backup, connection
 from edge_agent.store.connection import Database, Row, Values
 from edge_agent.store.conversion import Conversion
 from edge_agent.store.delivery import ACCEPT, REFUSED_FROM, Delivery
@@ -174,14 +174,9 @@ def read_everything() -> None:
     Store.ready = everything  # type: ignore[method-assign,assignment]
 
 
-def purge_at_once() -> None:
-    """Everything that is old goes in one transaction."""
-    purge = Store.purge
-
-    def all_of_it(self: Store, *, step_rows: int = 0, **before: Any) -> int:
-        return purge(self, step_rows=10**9, **before)
-
-    Store.purge = all_of_it  # type: ignore[method-assign]
+def copy_at_once() -> None:
+    """A backup copies all pages in one step."""
+    backup.PAGES = -1  # type: ignore[misc]
 
 
 def verify_at_start() -> None:
@@ -211,7 +206,7 @@ DEFECTS: Mapping[str, Callable[[], None]] = {
     **LINE_DEFECTS,
     "newest-first": newest_first,
     "read-everything": read_everything,
-    "purge-at-once": purge_at_once,
+    "copy-at-once": copy_at_once,
     "verify-at-start": verify_at_start,
 }
 
