@@ -6,7 +6,6 @@ promised: that every damage is recognised; whoever deletes on this answer delete
 """
 
 import os
-import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,8 +84,6 @@ def _count(data_dir: Path) -> Unfiled:
         if database.value("PRAGMA user_version") == 0:
             return Unfiled()  # made by a start that did not get as far as its tables
         return Unfiled(*(database.value(sql) for sql in (_MESSAGES, _RESULTS, _UNREAD, _BROKEN)))
-    except sqlite3.DatabaseError as error:
-        raise StoreCorruptError(str(error)) from error
     finally:
         database.close_untouched()  # the next start compares the log with what it knows of it
 
