@@ -27,7 +27,7 @@ def waiting(specimen: str, *observations: NewObservation, state: ItemState = H, 
 
 @pytest.fixture
 def full(store: Store) -> Store:
-    """Transmissions 1 to 6: what waits as a whole, by its observations, by both, for two analysers; and what does not."""
+    """Seven transmissions: what waits as a whole, by its observations, for two analysers; and what does not."""
     settled(store, waiting("S1", held("a", "unit"), held("b", "code")))
     settled(store, waiting("S2", code="no-specimen-id"))
     settled(store, waiting("S3", failed("c", "unit"), state=F, code="conversion"), analyser="dx2")

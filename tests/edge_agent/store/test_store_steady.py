@@ -166,3 +166,67 @@ def test_a_store_from_before_goes_on_where_the_wall_clock_left_it(open_store, cl
     clock.advance(days=2)
     store = open_store()
     assert store.database.steady.shown(store.database.steady.now_us()) == clock.now()
+
+
+# The arithmetic itself, in microseconds. The note behind a commit: the store's time, the monotonic clock, the boot.
+
+SECOND = 1_000_000
+DAY = 86_400 * SECOND
+AT = 1_709_287_200 * SECOND  # START, 2024-03-01 10:00 UTC
+
+
+@pytest.mark.parametrize(
+    ("wall", "monotonic", "last", "begins"),
+    [
+        (0, 5, "", AT),  # a new store: what the wall clock shows
+        (60, 5, f"7 {AT}", AT + 60 * SECOND),  # from before there was a note: the wall clock
+        (-60, 5, f"7 {AT}", AT),
+        (60, 40, f"7 {AT} 1000 {10 * SECOND} this", 1000 + 30 * SECOND),  # the same start of the machine
+        (9_999, 10, f"7 {AT} 1000 {10 * SECOND} this", 1000),
+        (60, 9, f"7 {AT} 1000 {10 * SECOND} this", 1000 + 60 * SECOND),  # a monotonic clock that went back is another
+        (60, 40, f"7 {AT} 1000 {10 * SECOND} other", 1000 + 60 * SECOND),
+        (-60, 40, f"7 {AT} 1000 {10 * SECOND} other", 1000),
+        (259_199, 40, f"7 {AT} 1000 0 other", 1000 + 3 * DAY - SECOND),
+        (999_999, 40, f"7 {AT} 1000 0 other", 1000 + 3 * DAY),
+    ],
+)
+def test_the_store_s_time_begins_where_it_was_left(tmp_path, monkeypatch, clock, wall, monotonic, last, begins) -> None:
+    monkeypatch.setattr(steady, "BOOT", tmp_path / "boot_id")
+    (tmp_path / "boot_id").write_text("this\n", encoding="ascii")
+    clock.time += timedelta(seconds=wall)
+    clock.seconds = float(monotonic)
+    ours = steady.Steady(clock)
+    assert not ours.begun
+    ours.begin(last)
+    assert ours.begun
+    assert ours.now_us() == begins
+    clock.seconds += 2.5
+    clock.time += TEN_YEARS
+    assert ours.now_us() == begins + 2_500_000
+    assert ours.note() == f"{begins + 2_500_000} {monotonic * SECOND + 2_500_000} this"
+
+
+@pytest.mark.parametrize("content", [None, "", "\n"])
+def test_where_the_machine_does_not_tell_its_starts_the_wall_clock_counts(
+    tmp_path, monkeypatch, clock, content
+) -> None:
+    """Two starts that are not told are not taken for one."""
+    monkeypatch.setattr(steady, "BOOT", tmp_path / "boot_id")
+    if content is not None:
+        (tmp_path / "boot_id").write_text(content, encoding="ascii")
+    clock.time += timedelta(seconds=60)
+    ours = steady.Steady(clock)
+    ours.begin(f"7 {AT} 1000 {10 * SECOND} -")
+    assert ours.now_us() == 1000 + 60 * SECOND
+    assert ours.note().endswith(" -")
+
+
+def test_a_moment_is_as_far_away_by_the_store_s_time_as_by_the_wall_clock(tmp_path, monkeypatch, clock) -> None:
+    ours = steady.Steady(clock)
+    ours.begin(f"7 {AT} 5000 0 other")
+    clock.time += timedelta(minutes=10)
+    soon = clock.time + timedelta(seconds=3)
+    assert ours.of(soon) == ours.now_us() + 3 * SECOND
+    assert ours.shown(ours.now_us() - 2 * SECOND) == clock.time - timedelta(seconds=2)
+    assert ours.shown(ours.of(soon)) == soon
+    assert ours.shown(None) is None
