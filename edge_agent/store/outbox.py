@@ -6,7 +6,6 @@ Not promised: fairness between calls; the publisher's lanes do that.
 
 from collections.abc import Collection, Iterator
 from datetime import datetime
-from operator import itemgetter
 
 from edge_agent.states import OPEN_MESSAGE_STATES, MessageState
 from edge_agent.store.connection import Database, Row, Values
@@ -135,7 +134,9 @@ class Outbox:
                 " AND (:analyser IS NULL OR o.analyser = :analyser) ORDER BY o.number LIMIT :limit",
                 {"state": state, "number": number, "analyser": analyser, "limit": limit},
             )
-        return [_outbox_row(row, self._database.steady) for row in sorted(found, key=itemgetter(0))[:limit]]
+        return [
+            _outbox_row(row, self._database.steady) for row in sorted(found)[:limit]
+        ]  # a row begins with its number
 
     def _number(self, id: str) -> int:
         number: int | None = self._database.value("SELECT number FROM outbox WHERE id = ?", (id,))

@@ -15,7 +15,7 @@ from edge_agent.store.connection import Database
 from edge_agent.store.coverage import end_facts, frames_facts
 from edge_agent.store.errors import StorageFailedError, StoreCorruptError
 
-LATEST = 253_402_300_800_000_000  # the year 10000: what a moment cannot be
+LATEST = 253_402_300_799_999_999  # the last moment of the year 9999: what is later is no moment
 _WAITING = (
     "SELECT id FROM transmission WHERE converted = 0 UNION"
     " SELECT transmission FROM specimen_group WHERE held + failed > 0"

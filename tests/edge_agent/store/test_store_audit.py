@@ -1,5 +1,6 @@
 """The audit chain: every decision is in it, no patient is, and what was changed is named."""
 
+import hashlib
 import json
 
 import pytest
@@ -108,3 +109,25 @@ def test_an_entry_is_undone_with_what_it_tells(store):
 
     store.group([failing])
     assert store.audit_head() == head
+
+
+def test_an_entry_s_hash_is_over_the_one_before_and_its_canonical_text(store):
+    """SHA-256 over the hash before (32 zero bytes for the first) and the entry as JSON: sorted, tight, UTF-8."""
+    store.audit("note", {"b": "µ", "a": "x"})
+    store.audit("note", {})
+    last = bytes(32)
+    for number, facts in ((1, '{"a":"x","b":"µ"}'), (2, "{}")):
+        last = hashlib.sha256(last + f'[{number},1709287200000000,"note",{facts}]'.encode()).digest()  # START
+        assert store.audit_entries(after=number - 1, limit=1)[0].hash == last.hex()
+    assert store.audit_head() == (2, last.hex())
+    assert [e.entry for e in store.audit_entries(after=1)] == [2]
+
+
+def test_a_hundred_entries_are_given_where_nobody_says_how_many_and_a_long_chain_verifies(store):
+    with store.database.writing():
+        for n in range(1001):
+            store.audit("note", {"n": str(n)})
+    assert len(store.audit_entries()) == 100
+    assert store.audit_verify() is None
+    store.database.execute("UPDATE audit SET facts = '{}' WHERE entry = 700")
+    assert store.audit_verify() == 700

@@ -38,6 +38,8 @@ def test_the_mark_the_reserve_and_the_way_back(tmp_path, monkeypatch):
     free = 66 * MB
     assert disk.restore()
     assert not disk.low()
+    free = 0
+    assert disk.restore()  # it is there, and is not taken a second time
 
 
 def test_a_reserve_that_does_not_fit_leaves_nothing_behind(tmp_path, monkeypatch):

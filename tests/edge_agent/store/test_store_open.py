@@ -39,6 +39,7 @@ WANTED = {
     "wal_autocheckpoint": 1000,
     "secure_delete": 1,
     "recursive_triggers": 0,
+    "temp_store": 2,
     "application_id": APPLICATION_ID,
     "user_version": schema.migrations()[-1][0],
 }
@@ -150,7 +151,7 @@ def test_no_shared_memory_file_exists(open_store, data_dir):
 def test_a_shared_memory_file_beside_the_database_is_refused(open_store, data_dir):
     open_store().close()
     (data_dir / "agent.db-shm").write_bytes(bytes(32768))
-    with pytest.raises(UnsafeSettingsError):
+    with pytest.raises(UnsafeSettingsError, match=r"with shared memory file \(-shm\) = present where none is needed"):
         open_store()
 
 

@@ -7,7 +7,7 @@ from store_helpers import IDENTITY, at_broker, filed, ids, queued
 
 from edge_agent.states import MessageState
 from edge_agent.store.audit import Entry
-from edge_agent.store.reconciliation import Head, Missed
+from edge_agent.store.reconciliation import Head, Missed, spans_of
 from edge_agent.store.rows import Route
 from edge_agent.store.store import Store
 
@@ -146,3 +146,80 @@ def test_nothing_of_another_analyser_or_store_is_sent(store, asked) -> None:
     assert missed.again == sum(last - first + 1 for first, last in asked)
     assert {row.analyser for row in store.ready(20)} == {"c1"}
     assert store.send_missing("0THER000", "c1", asked).again == 0
+
+
+def test_what_was_missed_in_several_spans_is_added_up_kind_by_kind() -> None:
+    assert Missed(1, 2, 3, 4) + Missed(10, 20, 30, 40) == Missed(11, 22, 33, 44)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "spans"),
+    [
+        ([], []),
+        ([7], [(7, 7)]),
+        ([1, 2, 3], [(1, 3)]),
+        ([1, 3, 4, 9], [(1, 1), (3, 4), (9, 9)]),
+        (range(100, 151), [(100, 150)]),
+    ],
+)
+def test_numbers_in_a_row_are_a_span(numbers, spans) -> None:
+    assert spans_of(numbers) == spans
+
+
+def test_what_was_asked_for_in_pieces_is_told_in_words(store) -> None:
+    sent(store, 6)
+    assert store.send_missing(IDENTITY, "xn1", [(1, 1), (3, 4), (6, 6)]) == Missed(again=4)
+    [entry] = entries(store, "reconcile")
+    assert entry.facts["numbers"] == "1 3-4 6"
+    assert store.send_missing(IDENTITY, "xn1", []) == Missed()
+
+
+def test_what_the_system_misses_while_a_rejected_one_waits_is_left_to_its_own_retry(store) -> None:
+    waits = queued(store, "S1")
+    store.acknowledged(waits, code="AE", detail="", consumer="ivd", digest_ok=True)
+    queued(store, "S2", replaces=queued(store, "S2"))
+    assert store.send_missing(IDENTITY, "xn1", [(1, 3)]) == Missed(waiting=2, closed=1)
+    assert not store.replays_wait()
+
+
+def test_heads_of_former_identities_come_last_and_each_with_its_oldest(open_store, data_dir, clock) -> None:
+    names = iter(["ZZZZZZZZ", "AAAAAAAA", "MMMMMMMM"])
+    for _ in range(3):
+        store = open_store(new_identity=lambda: next(names))
+        sent(store, 2, "xn1")
+        sent(store, 1, "c1")
+        store.close()
+        (data_dir / "restored").touch()
+    (data_dir / "restored").unlink()
+    store = open_store()
+    assert [(h.identity, h.analyser, h.last, h.oldest) for h in store.heads()] == [
+        (identity, analyser, last, 1)
+        for identity in ("MMMMMMMM", "AAAAAAAA", "ZZZZZZZZ")
+        for analyser, last in (("c1", 1), ("xn1", 2))
+    ]
+    assert store.head("ZZZZZZZZ", "c1") == Head("ZZZZZZZZ", "c1", 1, 1)
+    assert store.head("ZZZZZZZZ", "never") == Head("ZZZZZZZZ", "never", 0, None)
+    assert [line.sequence for line in store.span("AAAAAAAA", "xn1", (1, 9))] == [1, 2]
+
+
+def test_what_is_ahead_of_each_identity_and_analyser_is_remembered_apart_with_what_was_newest(store, clock) -> None:
+    assert store.ahead() == []
+    queued(store, "S1", "c1")
+    at = clock.now()
+    clock.advance(hours=1)
+    queued(store, "S2", "c1")
+    one = store.note_ahead(IDENTITY, "c1", 1, 9, 3)
+    two = store.note_ahead(IDENTITY, "xn1", 0, 4, 0)
+    three = store.note_ahead("0THER000", "c1", 7, 8, 1)
+    assert (one.since, two.since, three.since) == (at, None, None)
+    assert store.ahead() == [three, one, two]
+    assert entries(store, "missing-after-restore")[0].facts == {
+        "store": IDENTITY,
+        "analyser": "c1",
+        "last": "1",
+        "last_filed": "9",
+    }
+    assert store.note_ahead(IDENTITY, "c1", 1, 8, 3) is None
+    store.database.set_fact("ahead", "no such fact")
+    store.database.set_fact("aheadx", "nor this")
+    assert len(store.ahead()) == 3

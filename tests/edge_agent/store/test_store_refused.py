@@ -144,6 +144,8 @@ def test_every_setting_that_sqlite_did_not_take_is_found(monkeypatch, data_dir, 
         connection, "connect", lambda path: sqlite3.connect(path, isolation_level=None, factory=Stubborn)
     )
     data_dir.mkdir()
+    opened = os.listdir("/proc/self/fd")
     with pytest.raises(UnsafeSettingsError) as refused:
         Database(data_dir, clock).open()
+    assert os.listdir("/proc/self/fd") == opened
     assert f"with {name} = " in refused.value.sentence

@@ -1,8 +1,13 @@
 """A byte that went bad inside a value: found at start where it still has to go out, before it goes out otherwise."""
 
-import pytest
-from store_helpers import filed, queued, received, source
+from datetime import UTC, datetime
 
+import pytest
+from store_helpers import at_broker, filed, frame, queued, received, source
+from test_store_audit_verification import as_before
+
+from edge_agent.states import TransmissionEvent
+from edge_agent.store import audit, soundness
 from edge_agent.store.errors import StorageFailedError, StoreCorruptError
 from edge_agent.store.rows import Chunk, ChunkKind
 
@@ -104,3 +109,128 @@ def test_a_filed_message_the_analyser_asked_for_again_is_looked_at_too(open_stor
     store.send_again(sent, who="a person", note="lost there")
     with pytest.raises(StoreCorruptError):
         reopened(open_store, store, "UPDATE payload SET payload = CAST('MSH|b' AS BLOB)")
+
+
+# What no agent can have written, in a store whose entries are from before there were digests of whole rows.
+
+EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, 999_999, UTC)
+
+
+def waiting(store) -> None:
+    """To be read, held, and a message in each state it can go out from."""
+    received(store)
+    received(store, event=TransmissionEvent.BROKEN, reason="link")
+    queued(store, "S1", holds=["GLU"])
+    at_broker(store, queued(store, "S2"))
+    store.acknowledged(queued(store, "S3"), code="AR", detail="", consumer="ivd", digest_ok=True)
+    store.block(queued(store, "S4"), "0x95", "too large")
+
+
+@pytest.fixture
+def old(open_store, monkeypatch):
+    add = audit.add
+    store = open_store()
+    with monkeypatch.context() as patch:
+        patch.setattr(audit, "add", lambda database, kind, facts: add(database, kind, as_before(kind, facts)))
+        waiting(store)
+    soundness.check(store.database)
+    return store
+
+
+@pytest.mark.parametrize("moment", [EARLIEST, LATEST])
+def test_the_first_and_the_last_moment_there_is_are_well(open_store, clock, moment):
+    clock.time = moment
+    clock.monotonic = lambda: 0.0
+    store = open_store()
+    waiting(store)
+    store.database.execute("UPDATE outbox SET retry_at = queued WHERE state = 'rejected'")
+    soundness.check(store.database)
+
+
+def found(store, sql: str) -> str:
+    """What a start would say of a change that is then undone."""
+    store.database.begin()
+    try:
+        store.database.execute(sql)
+        soundness.check(store.database)
+    except StoreCorruptError as error:
+        return error.sentence
+    finally:
+        store.database.rollback()
+    return ""
+
+
+MOMENTS = [
+    ("transmission", "opened", "id = 1"),
+    ("transmission", "opened", "id = 2"),
+    ("transmission", "opened", "id = 3"),
+    ("transmission", "ended", "id = 1"),
+    ("chunk", "received", "transmission = 1"),
+    ("chunk", "received", "transmission = 3"),
+    ("specimen_group", "since", "transmission = 3"),
+    ("outbox", "created", "state = 'queued'"),
+    ("outbox", "queued", "state = 'queued'"),
+    ("outbox", "created", "state = 'at-broker'"),
+    ("outbox", "at_broker", "state = 'at-broker'"),
+    ("outbox", "queued", "state = 'rejected'"),
+    ("outbox", "retry_at", "state = 'rejected'"),
+    ("outbox", "created", "state = 'blocked'"),
+]
+
+
+def test_a_moment_that_cannot_be_is_found_in_every_column_of_what_waits(old):
+    for table, name, rows in MOMENTS:
+        for value in (-1, 253_402_300_800_000_000, 9_000_000_000_000_000_000):  # the second is the year 10000
+            sql = f"UPDATE {table} SET {name} = {value} WHERE {rows}"
+            assert "cannot be what was stored" in found(old, sql), sql
+
+
+CUTS = [
+    ("text_start = -1", False),
+    ("text_length = -1", False),
+    ("text_start = 3, text_length = length(raw) - 3", True),
+    ("text_start = 3, text_length = length(raw) - 2", False),
+    ("text = x'41', text_start = 3, text_length = length(raw) + 9", True),  # stored apart: not cut from the frame
+]
+
+
+def test_a_text_is_cut_from_inside_its_frame(old):
+    for cut, well in CUTS:
+        said = found(old, f"UPDATE chunk SET {cut} WHERE transmission = 1")
+        assert ("cannot be what was stored" in said) is not well, cut
+
+
+OTHERS = [
+    ("UPDATE chunk SET raw = x'00', text_start = 0, text_length = 0 WHERE transmission = 1", "an analyser sent"),
+    ("UPDATE chunk SET raw = x'00', text_start = 0, text_length = 0 WHERE transmission = 3", "an analyser sent"),
+    *((f"UPDATE payload SET payload = x'00' WHERE number = {number}", "that is not filed") for number in (1, 2, 3, 4)),
+    ("DELETE FROM payload WHERE number = 3", "that is not filed"),
+]
+
+
+def test_older_entries_hold_bytes_too(old):
+    for sql, word in OTHERS:
+        assert word in found(old, sql), sql
+
+
+def test_what_still_comes_in_waits_for_its_entry(open_store):
+    store = open_store()
+    store.append(store.open_transmission(source()), [frame()])
+    soundness.check(store.database)
+
+
+def test_bytes_are_held_against_the_newest_entry_that_tells_of_them(open_store):
+    """Retention tells again what stays when the chain's beginning goes."""
+    store = open_store()
+    number = received(store)
+    store.audit("kept", {"transmission": str(number), "raw": "00" * 32})
+    with pytest.raises(StoreCorruptError, match="what an analyser sent"):
+        soundness.check(store.database)
+
+
+def test_what_is_not_as_it_was_stored_is_said_where_it_is_sent(store):
+    with pytest.raises(StorageFailedError, match="a message is not as it was stored"):
+        soundness.as_stored(store.database, b"abc", "00" * 32)
+    assert "SQLITE_CORRUPT" in store.broken
+    # FIPS 180-2, appendix B.1
+    soundness.as_stored(store.database, b"abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")

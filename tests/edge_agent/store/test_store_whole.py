@@ -35,7 +35,7 @@ def test_without_other_limits_8_mb_are_kept_for_the_emergency_and_64_stay_free(d
     free = 72 * MB
     monkeypatch.setattr(Disk, "free_bytes", lambda _self: free)
     store = Store.open(data_dir, StillClock(), allow_unsafe=True)
-    assert (data_dir / "reserve.bin").stat().st_size == 8 * MB
+    assert (data_dir / "reserve.bin").stat().st_size == 8_388_608
     free = 64 * MB
     assert not store.disk_low()
     free = 64 * MB - 1
