@@ -12,7 +12,7 @@ from store_helpers import StillClock, ids, queued
 from edge_agent.states import MessageState
 from edge_agent.store import schema
 from edge_agent.store.connection import APPLICATION_ID
-from edge_agent.store.errors import StorageFailedError
+from edge_agent.store.errors import StorageFailedError, StoreCorruptError, StoreTooNewError
 from edge_agent.store.store import Store
 
 NOW = schema.migrations()[-1][0]
@@ -180,3 +180,80 @@ def test_a_script_run_by_sqlite3_itself_would_be_found(tmp_path, monkeypatch):
 
 def test_migrations_are_numbered_without_gaps():
     assert [number for number, _ in schema.migrations()] == list(range(1, len(schema.migrations()) + 1))
+
+
+def test_a_schema_ahead_is_a_newer_agent_s_and_one_far_ahead_is_none():
+    schema.refuse_newer(7, 7)
+    schema.refuse_newer(0, 7)
+    for version in (8, 1007):
+        with pytest.raises(StoreTooNewError, match=f"has schema {version}; this version of the agent knows up to 7"):
+            schema.refuse_newer(version, 7)
+    with pytest.raises(StoreCorruptError, match="a schema that cannot be"):
+        schema.refuse_newer(1008, 7)
+
+
+def test_the_copy_takes_the_place_of_half_a_one_and_its_name_is_synced(tmp_path, monkeypatch):
+    opened(tmp_path).close()
+    (tmp_path / f"agent-schema-{NOW}.partial").write_bytes(b"half")
+    with_next(monkeypatch)
+    synced = []
+    sync = schema.sync_directory
+    monkeypatch.setattr(schema, "sync_directory", lambda folder: (synced.append(copies()), sync(folder)))
+
+    def copies() -> list[str]:
+        return sorted(path.name for path in tmp_path.glob("agent-schema-*"))
+
+    opened(tmp_path).close()
+    assert synced == [[f"agent-schema-{NOW}.db"]]
+    assert copies() == [f"agent-schema-{NOW}.db"]
+
+
+@pytest.mark.parametrize(("pages", "enough"), [(0, True), (-1, False)])
+def test_room_for_the_copy_is_as_many_bytes_as_the_database_has(tmp_path, monkeypatch, pages, enough):
+    store = opened(tmp_path)
+    count = store.database.value("PRAGMA page_count")
+    store.close()
+    with_next(monkeypatch)
+    found = os.statvfs(tmp_path)
+    room = os.statvfs_result((4096, 4096, *found[2:4], count + pages, *found[5:10]))
+    monkeypatch.setattr(schema.os, "statvfs", lambda _: room)
+    if enough:
+        opened(tmp_path).close()
+        assert tables(tmp_path / "agent.db")[0] == NOW + 1
+        return
+    mb = -(-count * 4096 // 1_000_000)  # rounded up
+    with pytest.raises(StorageFailedError, match=f"needs {mb} MB"):
+        opened(tmp_path)
+
+
+def test_a_copy_that_cannot_be_made_leaves_the_old_schema(tmp_path, monkeypatch):
+    opened(tmp_path).close()
+    with_next(monkeypatch)
+    made = sqlite3.connect
+
+    def small(path, **options):
+        connection = made(path, **options)
+        if str(path).endswith(".partial"):
+            connection.execute("CREATE TABLE t (x)")
+            connection.execute("PRAGMA max_page_count = 2")
+        return connection
+
+    monkeypatch.setattr(schema.sqlite3, "connect", small)
+    with pytest.raises(StorageFailedError, match="the copy before the upgrade failed: "):
+        opened(tmp_path)
+    assert tables(tmp_path / "agent.db")[0] == NOW
+    assert not (tmp_path / f"agent-schema-{NOW}.db").exists()
+
+
+def test_an_upgrade_is_told_and_the_making_of_a_store_is_not(tmp_path, monkeypatch):
+    store = opened(tmp_path)
+    assert store.audit_entries() == []
+    assert (schema.is_new(store.database), schema.is_old(store.database)) == (False, False)
+    store.close()
+    with_next(monkeypatch)
+    store = opened(tmp_path)
+    assert [(e.kind, e.facts) for e in store.audit_entries()] == [("migrated", {"schema": str(NOW + 1)})]
+    monkeypatch.undo()
+    monkeypatch.setattr(schema, "migrations", lambda: [(NOW + 2, "")])
+    assert schema.is_old(store.database)
+    store.close()
