@@ -42,7 +42,6 @@ def run_group(database: Database, store: S, jobs: Iterable[Callable[[S], Any]]) 
         for job in jobs:
             taken += 1
             outcomes.append(_run(database, store, job))
-        database.in_group = False
         proof = database.commit()
     except StorageFailedError as error:
         return [Outcome(error=error)] * taken

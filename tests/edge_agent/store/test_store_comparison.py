@@ -114,6 +114,16 @@ def test_each_change_is_said_in_its_own_sentence(store):
         assert changed(store, sql) == sentence, sql
 
 
+def test_a_changed_frame_is_named_also_where_it_is_the_only_one_there_is(store):
+    received(store)
+    assert changed(store, "UPDATE chunk SET received = received + 1") == (
+        "A frame of transmission 1 is not as it was received, as entry 1 tells."
+    )
+    assert changed(store, "DELETE FROM chunk") == (
+        "A frame of transmission 1 is not as it was received, as entry 1 tells."
+    )
+
+
 def test_what_nobody_read_has_no_reading(store):
     received(store)
     received(store, event=TransmissionEvent.BROKEN, reason="link")
@@ -122,6 +132,7 @@ def test_what_nobody_read_has_no_reading(store):
     for sql, number in (
         ("UPDATE transmission SET converted = 1 WHERE id = 1", 1),
         ("UPDATE transmission SET state = 'interrupted' WHERE id = 1", 1),
+        ("UPDATE transmission SET state = 'receiving' WHERE id = 1", 1),
         ("UPDATE transmission SET state = 'complete' WHERE id = 2", 2),
         ("UPDATE transmission SET completed_by = 1 WHERE id = 2", 2),
     ):

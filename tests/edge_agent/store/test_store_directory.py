@@ -61,6 +61,9 @@ def test_a_synced_directory_leaves_no_descriptor_open(tmp_path: Path) -> None:
     before = os.listdir("/proc/self/fd")
     sync_directory(tmp_path)
     assert os.listdir("/proc/self/fd") == before
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError):
+        sync_directory(tmp_path / "file")
 
 
 @pytest.mark.parametrize(("uid", "owner"), [(65_534, "nobody"), (3_999_999, "#3999999")])

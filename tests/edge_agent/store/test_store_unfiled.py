@@ -23,7 +23,7 @@ def left(store, data_dir: Path) -> Unfiled:
 
 
 def test_where_no_agent_ever_ran_is_nothing_and_nothing_is_made(tmp_path: Path) -> None:
-    assert not count_unfiled(tmp_path / "data")
+    assert count_unfiled(tmp_path / "data") == Unfiled()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -151,7 +151,7 @@ def test_nothing_is_said_where_the_log_is_damaged_or_a_salvage_was_interrupted(
 def test_a_start_that_did_not_get_as_far_as_its_tables_left_nothing(data_dir: Path) -> None:
     data_dir.mkdir()
     (data_dir / "agent.db").touch()
-    assert not count_unfiled(data_dir)
+    assert count_unfiled(data_dir) == Unfiled()
 
 
 def test_a_lock_that_cannot_be_had_for_another_reason_is_said_in_a_sentence(
@@ -169,7 +169,7 @@ def test_a_lock_that_cannot_be_had_for_another_reason_is_said_in_a_sentence(
 def test_nothing_is_said_of_results_without_their_database(data_dir: Path, name: str) -> None:
     data_dir.mkdir()
     (data_dir / name).touch()
-    assert not count_unfiled(data_dir)
+    assert count_unfiled(data_dir) == Unfiled()
     (data_dir / name).write_bytes(b"results")
     with pytest.raises(StoreCorruptError, match=f"{name} is there without agent.db"):
         count_unfiled(data_dir)
