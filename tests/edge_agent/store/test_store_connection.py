@@ -52,6 +52,11 @@ def test_commits_are_counted_with_their_time_and_told_to_who_asked(database, clo
     assert (int(number), int(at)) == told[-1]
 
 
+def test_a_write_outside_of_a_transaction_is_one_of_its_own(database):
+    add(database, 1)
+    assert not database.connection.in_transaction
+
+
 def test_a_transaction_that_only_read_is_no_commit_and_writes_nothing(database):
     told = []
     with database.writing():

@@ -254,5 +254,7 @@ def test_a_hundred_are_listed_where_nobody_says_how_many(store):
     with store.database.writing():
         for n in range(101):
             settled(store, waiting("S1", known, held(f"x{n}")))
+            queued(store, "S2")
+    assert len(store.find(specimen="S2")) == 100
     assert len(store.held()) == len(store.find_transmissions(specimen="S1")) == len(store.sent_again(first)) == 100
     assert len(store.held_transmissions()) == sum(store.waiting_by_code().values()) == 101
