@@ -81,6 +81,20 @@ def test_every_job_of_a_group_has_an_outcome_also_when_none_was_begun(faults, op
     assert store.broken == "as SQLite would say it (SQLITE_IOERR_FSYNC)"
 
 
+def test_after_a_group_however_it_ended_a_write_has_its_receipt_at_once(store):
+    number = store.open_transmission(source())
+
+    def bad(_store: Store) -> None:
+        raise KeyboardInterrupt
+
+    store.group([lambda s: s.append(number, [frame()])])
+    assert store.append(number, [frame()]).chunks == 1
+    with pytest.raises(KeyboardInterrupt):
+        store.group([lambda s: s.append(number, [frame()]), bad])
+    assert store.append(number, [frame()]).chunks == 1
+    assert len(store.transmission(number).chunks) == 3  # what was in the group that was ended is undone
+
+
 @pytest.mark.parametrize(
     ("code", "free", "given_up"),
     [
