@@ -6,6 +6,7 @@ import pytest
 from store_helpers import at_broker, filed, ids, queued, received
 
 from edge_agent.states import IllegalTransitionError, MessageState
+from edge_agent.store import delivery
 from edge_agent.store.audit import Entry
 from edge_agent.store.errors import NoteRequiredError, UnknownRowError
 from edge_agent.store.rows import Settlement
@@ -233,6 +234,17 @@ def test_of_weeks_of_attempts_the_first_ten_and_the_latest_are_kept(store):
             store.published(sent, replay=str(number))
     kept = [int(a.detail) for a in store.attempts(sent)]
     assert kept == [*range(10), *range(15, 205)]
+
+
+def test_an_attempt_goes_when_there_is_one_too_many_and_not_before(store, monkeypatch):
+    monkeypatch.setattr(delivery, "KEEP_FIRST", 2)
+    monkeypatch.setattr(delivery, "KEEP_LAST", 3)
+    sent = queued(store)
+    kept = []
+    for number in range(1, 8):
+        store.published(sent, replay=str(number))
+        kept.append("".join(a.detail for a in store.attempts(sent)))
+    assert kept == ["1", "12", "123", "1234", "12345", "12456", "12567"]
 
 
 def test_every_decision_about_a_message_is_in_the_chain_with_who_and_why(store):
