@@ -146,6 +146,9 @@ def test_nothing_is_said_where_the_log_is_damaged_or_a_salvage_was_interrupted(
     (data_dir / "salvaging").touch()
     with pytest.raises(StoreCorruptError, match="salvage was interrupted"):
         count_unfiled(data_dir)
+    (data_dir / "agent.db").unlink()  # moved aside, to be salvaged from there
+    with pytest.raises(StoreCorruptError, match="salvage was interrupted"):
+        count_unfiled(data_dir)
 
 
 def test_a_start_that_did_not_get_as_far_as_its_tables_left_nothing(data_dir: Path) -> None:
