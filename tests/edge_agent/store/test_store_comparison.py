@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from store_helpers import at_broker, frame, queued, received, source
+from store_helpers import at_broker, filed, frame, key, queued, received, source
 from test_store_audit_verification import said, some
 
 from edge_agent.states import TransmissionEvent
@@ -162,6 +162,22 @@ def test_a_number_without_its_transmission_went_only_if_an_entry_says_so(store, 
     store.database.execute(f"INSERT INTO transmission VALUES ({', '.join('?' * len(kept))})", kept)
     assert said(store) == f"Transmission 1 is there, and entry {entry} tells that it went."
     store.database.rollback()
+
+
+def test_what_retention_forgot_is_no_finding_and_what_it_never_forgets_is(store, clock):
+    """Both transmissions stay because something of them is held; only the first one's message is filed."""
+    filed(store, queued(store, "S1", values=("a",), holds=("x",)))
+    queued(store, "S2", values=("b",), holds=("y",))
+    clock.advance(days=401)
+    store.audit("note", {})
+    before = {"filed_before": clock.now() - timedelta(days=90), "identities_before": clock.now() - timedelta(days=400)}
+    while store.purge(**before):
+        pass
+    assert (store.lookup("xn1", [key("a")]), len(store.lookup("xn1", [key("b")]))) == ({}, 1)
+    assert said(store) == ""
+    assert changed(store, "DELETE FROM seen") == (
+        "The memory of repeats of transmission 2 does not recognise an observation that was sent."
+    )
 
 
 def test_only_the_first_of_a_specimen_s_queue_heads_it_values_and_images_each(store):

@@ -229,6 +229,8 @@ def test_an_error_while_what_was_open_is_undone_does_not_hide_the_first(faults, 
 
 def test_before_it_is_open_and_after_it_is_closed_every_statement_fails(data_dir, clock, database):
     unopened = Database(data_dir, clock)
+    assert "Input/output error" in unopened.fail(OSError(5, "")).sentence
+    unopened.broken = ""
     for one in (unopened, database):
         one.close()
         one.close()

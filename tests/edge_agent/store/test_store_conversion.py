@@ -161,6 +161,15 @@ def test_a_second_reading_takes_the_place_of_the_first(store):
     assert store.verification().run() is None
 
 
+def test_what_was_held_and_is_released_goes_out_from_the_same_transmission(store):
+    number = settled(store, NewGroup("S1", "P", H, observations=(held("a"),)))
+    released(store)
+    out = message(store, "S1")
+    store.settle(Settlement(number, (NewGroup("S1", "P", C, observations=(converted("a", out.id),), messages=(out,)),)))
+    assert store.lookup("xn1", [key("a")])[key("a")].message_id == out.id
+    assert ids(store.ready(10)) == [out.id]
+
+
 def test_a_message_is_explained_by_the_first_new_reading_of_its_specimen_and_role(store):
     sent = queued(store, "S1", values=("a",), holds=("x",))
     number = store.message(sent).transmission
