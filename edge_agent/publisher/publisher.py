@@ -257,9 +257,12 @@ class Publisher:
         return batch
 
     def _wait_s(self) -> float:
-        times = [self._reviewed + REVIEW_S, self._link.deadline]
-        times += [self._delivery.deadline(), self._reconciler.deadline()] if self._link.up else []
-        return max(0.0, min(t for t in times if t is not None) - self._clock.monotonic())
+        now = self._clock.monotonic()
+        times = [now + REVIEW_S, self._link.deadline]
+        if not self._link.retiring:  # all else waits until that is taken back, however long it has been due
+            times.append(self._reviewed + REVIEW_S)
+            times += [self._delivery.deadline(), self._reconciler.deadline()] if self._link.up else []
+        return max(0.0, min(t for t in times if t is not None) - now)
 
     async def _take(self, batch: Sequence[Event]) -> None:
         """Answers are taken together, so that the store commits them together; everything else in its order.

@@ -1,12 +1,19 @@
 """A broker, agents and management systems for one test each."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support_broker import Broker, running
+from support_byte_broker import TAKEN, Desk, MakeDesk
+from support_byte_broker import Broker as ByteBroker
+from support_delivery import Steps
 from support_publisher import Agent, Central, MakeAgent, MakeCentral
+from support_whole_publisher import MakeWhole, Whole
+
+from edge_agent.store.store import Store
 
 
 @pytest.fixture
@@ -45,3 +52,44 @@ def make_central() -> Iterator[MakeCentral]:
     yield make
     for central in made:
         central.stop()
+
+
+@pytest.fixture(scope="session")
+def new_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store nothing has come into. To make one takes longer than most of what is done with it."""
+    folder = tmp_path_factory.mktemp("new") / "data"
+    Store.open(folder, Steps(), reserve_mb=0, low_water_mb=0, allow_unsafe=True).close()
+    return folder
+
+
+@pytest.fixture
+def make_whole(tmp_path: Path, new_store: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeWhole]:
+    made: list[Whole] = []
+
+    def make(**options: Any) -> Whole:
+        folder = tmp_path / f"whole-{len(made)}"
+        shutil.copytree(new_store, folder)
+        made.append(Whole(folder, monkeypatch, **options))
+        return made[-1]
+
+    yield make
+    for whole in made:
+        whole.end()
+
+
+@pytest.fixture
+def whole(make_whole: MakeWhole) -> Whole:
+    return make_whole()
+
+
+@pytest.fixture
+def make_desk() -> Iterator[MakeDesk]:
+    made: list[Desk] = []
+
+    def make(connack: bytes = TAKEN, **options: Any) -> Desk:
+        made.append(Desk(ByteBroker(connack), **options))
+        return made[-1]
+
+    yield make
+    for desk in made:
+        desk.end()
