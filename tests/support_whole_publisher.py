@@ -138,6 +138,13 @@ class Whole:
         for said in [s for s in self.now.said if s.mid in self.now.flying and not _is_result(s)]:
             self.puback_mid(said.mid)
 
+    def live(self, seconds: float) -> None:
+        """`wait` on a broker that takes notes and brings nonces back."""
+        end = self.clock.seconds + seconds
+        while self.clock.seconds < end:
+            self.wait(min(60.0, end - self.clock.seconds))
+            self.take_notes()
+
     def comes(self, name: str, payload: bytes, *, retained: bool = False, on: KeptConnection | None = None) -> Owed:
         """A PUBLISH under our root, or under the prefix where ``name`` begins with an underscore."""
         return self._comes(name, payload, retained, None, on)

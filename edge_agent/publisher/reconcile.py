@@ -7,6 +7,7 @@ it. Does not find out by itself what is missing: only the management system know
 """
 
 import asyncio
+import math
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -73,7 +74,7 @@ class Reconciler:
         self._ahead: list[Ahead] | None = None  # not read yet
         self._connected: datetime | None = None
         self._sent = -EVERY_S
-        self._due = clock.monotonic() + SOON_S
+        self._due = math.inf  # until there is a connection
         self._answers = False  # the next manifest answers a request: not before what it brought back was answered
         self._spacing = ANSWER_FIRST_S
         self._somebody = False
