@@ -62,3 +62,20 @@ def test_a_filed_message_stays_filed_whatever_comes() -> None:
 def test_a_refused_publication_returns_to_the_queue_from_where_it_was_sent() -> None:
     assert states.after_message(MessageState.QUEUED, MessageEvent.REFUSED) is MessageState.QUEUED
     assert states.after_message(MessageState.AT_BROKER, MessageEvent.REFUSED) is MessageState.QUEUED
+
+
+def test_the_words_are_those_that_stand_in_stores_pages_and_metrics() -> None:
+    """A word that changes is read by no store that was written before."""
+    assert [*TransmissionState] == ["receiving", "complete", "interrupted", "completed-by"]
+    assert [*ItemState] == ["received", "converted", "duplicate", "held", "failed"]
+    assert [*MessageState] == ["queued", "at-broker", "filed", "rejected", "blocked", "superseded", "set-aside"]
+    assert [*TransmissionEvent] == ["ended", "broken", "resent"]
+    assert [*ItemEvent] == ["convert", "repeat", "hold", "fail", "release"]
+    assert [*MessageEvent] == [
+        "puback", "refused", "accepted", "denied", "block", "requeue", "supersede", "set-aside",
+    ]  # fmt: skip
+
+
+def test_what_cannot_happen_is_said_with_both_words() -> None:
+    with pytest.raises(states.IllegalTransitionError, match="block cannot happen to something filed"):
+        states.after_message(MessageState.FILED, MessageEvent.BLOCK)

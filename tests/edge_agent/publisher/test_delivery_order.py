@@ -332,3 +332,63 @@ def test_retries_of_a_consumer_that_is_offline_wake_nobody(rig: Rig) -> None:
     rig.consumer_says(False, at=1)
     assert rig.delivery.deadline() == pytest.approx(rig.clock.seconds + PROBE_S)
     assert rig.wait(6) == []
+
+
+def test_rejected_ones_the_store_gives_out_again_take_a_quarter_of_the_slots(rig: Rig) -> None:
+    messages = [rig.queue() for _ in range(4)]
+    rig.pump()
+    rig.taken(*messages)
+    for message in messages:
+        rig.ack(message, "AE", "103")
+    assert rig.wait(30 * 60 + 1) == messages[:2]
+    fresh = [rig.queue() for _ in range(6)]
+    assert rig.pump() == fresh, "and six are left for what is new"
+
+
+def test_while_one_is_under_suspicion_the_retries_of_others_go_on(rig: Rig) -> None:
+    other = rig.queue()
+    rig.pump()
+    rig.taken(other)
+    rig.clock.seconds += ACK_TIMEOUT_S
+    suspect = rig.queue()
+    assert rig.pump() == [suspect]
+    rig.hang_up()
+    rig.connect()
+    assert rig.wait(5) == [other]
+    rig.taken(other)
+    assert rig.pump() == [suspect]
+
+
+def test_a_trial_on_a_connection_that_is_gone_is_made_again_on_the_next(rig: Rig) -> None:
+    message = rig.queue()
+    rig.pump()
+    rig.puback(message, 0x87)
+    rig.link.gone = True
+    assert rig.wait(3600) == []
+    rig.link.gone, rig.link.slots = False, 100
+    assert rig.pump() == [message]
+
+
+def test_where_nothing_may_be_delivered_nobody_is_woken(rig: Rig) -> None:
+    message = rig.queue()
+    rig.pump()
+    rig.taken(message)
+    rig.wait(ACK_TIMEOUT_S)
+    assert rig.delivery.deadline() is not None
+    rig.link.may_deliver = False
+    assert rig.delivery.deadline() is None
+    assert rig.wait(60) == []
+    rig.link.may_deliver, rig.link.slots = True, 0
+    assert rig.delivery.deadline() is None
+    rig.link.slots = 1
+    assert rig.pump() == [message]
+
+
+def test_a_topic_on_trial_while_nothing_has_room_waits_for_it(rig: Rig) -> None:
+    message = rig.queue()
+    rig.pump()
+    rig.puback(message, 0x87)
+    rig.link.slots = 0
+    assert rig.wait(3600) == []
+    rig.link.slots = 1
+    assert rig.pump() == [message]

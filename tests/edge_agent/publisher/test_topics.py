@@ -8,7 +8,7 @@ from support_publisher import outbox_row
 
 from edge_agent.publisher.options import Broker, BrokerUrlError, Confirm, MqttOptions, broker
 from edge_agent.publisher.properties import event_type, json_properties, packet_size, result_properties
-from edge_agent.publisher.topics import TOPICS, Topics
+from edge_agent.publisher.topics import TOPICS, Topics, access_list
 from edge_agent.store.rows import Route
 from edge_agent.times import rfc3339
 
@@ -25,6 +25,106 @@ def test_the_names_of_the_contract() -> None:
     assert TOPIC.echo == root + "down/echo"
     assert TOPIC.own("alarm/storage") == root + "alarm/storage"
     assert TOPIC.central_states("ivd") == "ivd/v1/_central/ivd/+/state"
+
+
+def test_the_table_of_the_contract() -> None:
+    """Of each topic: who writes, what, whether it is retained, after how many seconds it expires, who reads it back."""
+    assert [(r.pattern, r.writer, r.payload, r.retained, r.expiry_s, r.reads_back) for r in TOPICS] == [
+        ("state", "gateway", "JSON", True, 0, True),
+        ("info", "gateway", "JSON", True, 0, False),
+        ("health", "gateway", "JSON", True, 180, False),
+        ("alarm/{id}", "gateway", "JSON", True, 0, True),
+        ("analyser/{analyser}/state", "gateway", "JSON", True, 0, True),
+        ("up/{analyser}/result", "gateway", "HL7 ER7", False, 0, False),
+        ("up/{analyser}/qc", "gateway", "HL7 ER7", False, 0, False),
+        ("up/{analyser}/validation", "gateway", "HL7 ER7", False, 0, False),
+        ("up/{analyser}/query", "gateway", "HL7 QBP^Q11", False, 0, False),
+        ("up/{analyser}/order-reply", "gateway", "HL7 ORL^O34 or ACK", False, 0, False),
+        ("up/manifest", "gateway", "JSON", False, 3600, False),
+        ("up/event", "gateway", "JSON", False, 0, False),
+        ("up/command-reply/{name}", "gateway", "JSON", False, 0, False),
+        ("down/ack/{consumer}", "central", "HL7 ACK", False, 0, False),
+        ("down/reconcile", "central", "JSON", False, 604_800, False),
+        ("down/echo", "both", "nonce", False, 0, False),
+        ("down/order/{analyser}", "central", "HL7 OML^O33", False, 0, False),
+        ("down/reply/{analyser}", "central", "HL7 RSP^K11 or OML^O33", False, 0, False),
+        ("down/command/{name}", "central", "JSON", False, 60, False),
+    ]
+
+
+def test_the_access_list_lets_each_do_its_own_and_no_more() -> None:
+    """Written for Mosquitto, which takes the first rule that fits: by hand from the table of the contract."""
+    assert (
+        access_list("p", {"ivd": tuple(Route), "qc-system": (Route.QC,)})
+        == """\
+# gateways: %u is the user name, or the certificate's CN with use_identity_as_username true
+pattern readwrite p/+/%u/state
+pattern write p/+/%u/info
+pattern write p/+/%u/health
+pattern readwrite p/+/%u/alarm/+
+pattern readwrite p/+/%u/analyser/+/state
+pattern write p/+/%u/up/+/result
+pattern write p/+/%u/up/+/qc
+pattern write p/+/%u/up/+/validation
+pattern write p/+/%u/up/+/query
+pattern write p/+/%u/up/+/order-reply
+pattern write p/+/%u/up/manifest
+pattern write p/+/%u/up/event
+pattern write p/+/%u/up/command-reply/+
+pattern read p/+/%u/down/ack/+
+pattern read p/+/%u/down/reconcile
+pattern readwrite p/+/%u/down/echo
+pattern read p/+/%u/down/order/+
+pattern read p/+/%u/down/reply/+
+pattern read p/+/%u/down/command/+
+pattern read p/_central/+/+/state
+
+# the management system 'ivd': reads all, writes answers and its own state
+user ivd
+topic read p/+/+/state
+topic read p/+/+/info
+topic read p/+/+/health
+topic read p/+/+/alarm/+
+topic read p/+/+/analyser/+/state
+topic read p/+/+/up/+/result
+topic read p/+/+/up/+/qc
+topic read p/+/+/up/+/validation
+topic read p/+/+/up/+/query
+topic read p/+/+/up/+/order-reply
+topic read p/+/+/up/manifest
+topic read p/+/+/up/event
+topic read p/+/+/up/command-reply/+
+topic write p/+/+/down/ack/ivd
+topic write p/+/+/down/reconcile
+topic write p/+/+/down/order/+
+topic write p/+/+/down/reply/+
+topic write p/+/+/down/command/+
+topic readwrite p/_central/ivd/+/state
+topic deny p/+/ivd/up/#
+
+# the management system 'qc-system': reads qc results, writes receipts and its own state
+user qc-system
+topic read p/+/+/state
+topic read p/+/+/info
+topic read p/+/+/health
+topic read p/+/+/alarm/+
+topic read p/+/+/analyser/+/state
+topic read p/+/+/up/+/qc
+topic read p/+/+/up/manifest
+topic write p/+/+/down/ack/qc-system
+topic readwrite p/_central/qc-system/+/state
+topic deny p/+/qc-system/up/#
+
+# monitoring staff: no results
+user noc
+topic read p/+/+/state
+topic read p/+/+/info
+topic read p/+/+/health
+topic read p/+/+/alarm/+
+topic read p/+/+/analyser/+/state
+topic deny p/+/noc/up/#
+"""
+    )
 
 
 def test_nothing_under_up_or_down_is_retained() -> None:
@@ -48,6 +148,25 @@ def test_a_management_systems_instance_is_read_from_its_topic() -> None:
     assert TOPIC.central_instance("ivd/v1/_central/ivd/a/state") == ("ivd", "a")
     assert TOPIC.central_instance("ivd/v1/_central/ivd/state") is None
     assert TOPIC.central_instance("ivd/v1/seoul-01/gw-01/state") is None
+    assert TOPIC.central_instance("ivd/v1/_central/ivd/a/health") is None
+    assert TOPIC.central_instance("ivd/v1/_central/ivd/a/b/state") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "is_own", "is_down"),
+    [("state", True, False), ("alarm/x", True, False), ("up/manifest", False, False), ("down/echo", False, True)],
+)
+def test_which_topics_hold_what_we_say_of_ourselves(name: str, is_own: bool, is_down: bool) -> None:
+    assert TOPIC.own_name(f"ivd/v1/seoul-01/gw-01/{name}") == (name if is_own else None)
+    assert TOPIC.own_name(f"ivd/v1/seoul-01/gw-02/{name}") is None
+    assert TOPIC.is_down(f"ivd/v1/seoul-01/gw-01/{name}") is is_down
+    assert not TOPIC.is_down(f"ivd/v1/seoul-01/gw-02/{name}")
+    assert TOPIC.reconcile == "ivd/v1/seoul-01/gw-01/down/reconcile"
+
+
+def test_what_we_read_back_of_ourselves() -> None:
+    root = "ivd/v1/seoul-01/gw-01/"
+    assert TOPIC.read_back() == (root + "state", root + "alarm/+", root + "analyser/+/state")
 
 
 @pytest.mark.parametrize(
