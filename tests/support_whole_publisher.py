@@ -159,9 +159,13 @@ class Whole:
         return Owed(one, 1000 + self._mids)
 
     def ack(self, message: str, code: str = "AA", consumer: str = "ivd", on: KeptConnection | None = None) -> Owed:
-        """The management system's answer to ``message``, written by hand."""
-        msh = f"MSH|^~\\&|IVD|CENTRAL|||20240301||ACK^R22^ACK|1|P|2.5.1\rMSA|{code}|{message}\r"
-        return self._comes(f"down/ack/{consumer}", msh.encode(), False, message.encode(), on)
+        """The management system's answer to ``message``."""
+        return self._comes(f"down/ack/{consumer}", _ack(message, code), False, message.encode(), on)
+
+    def answer(self, message: str, mid: int = 5000) -> Received:
+        """The same, to be posted."""
+        topic = f"{ROOT}/down/ack/ivd"
+        return Received(self.now.number, mid, 1, topic, _ack(message, "AA"), False, message.encode(), ())
 
     def consumer_says(self, online: bool, at: int, consumer: str = "ivd") -> Owed:
         payload = b'{"online": %s, "timestamp": %d}' % (b"true" if online else b"false", at)
@@ -226,6 +230,12 @@ class Whole:
 
 
 MakeWhole = Callable[..., Whole]
+
+
+def _ack(message: str, code: str) -> bytes:
+    """Written by hand."""
+    msh = "MSH|^~\\&|IVD|CENTRAL|||20240301||ACK^R22^ACK|1|P|2.5.1"
+    return f"{msh}\rMSA|{code}|{message}\r".encode()
 
 
 def _is_result(said: Said) -> bool:

@@ -171,9 +171,7 @@ class Connection:
         # With this callback set, publish() never writes to the socket itself: only this connection's thread does.
         client.on_socket_register_write = _nothing
 
-    def _will_properties(self) -> Properties | None:
-        if not self._v5:
-            return None
+    def _will_properties(self) -> Properties:
         made = new_properties(PacketTypes.WILLMESSAGE)
         made.WillDelayInterval = self._options.will_delay_s
         made.ContentType = JSON_TYPE
@@ -275,7 +273,7 @@ class _LastError(logging.Logger):
     """paho says why a socket failed only to a logger; its last error is kept, nothing is written anywhere."""
 
     def __init__(self) -> None:
-        super().__init__("mqtt-last-error", logging.ERROR)
+        super().__init__(__name__, logging.ERROR)
         self.text = ""
 
     def handle(self, record: logging.LogRecord) -> None:

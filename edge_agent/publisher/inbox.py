@@ -34,21 +34,18 @@ class Inbox:
             return
 
     def wake(self) -> None:
-        """Whoever waits stops waiting, with nothing."""
+        """Whoever waits stops waiting, with nothing; nobody does: the next one does not wait."""
         self._something.set()
 
-    def take(self) -> list[Event]:
-        self._something.clear()
-        return [self._events.popleft() for _ in range(len(self._events))]
-
     async def wait(self, seconds: float) -> list[Event]:
-        """What is there as soon as something is; empty after ``seconds`` or when woken."""
+        """What is there as soon as something is; empty after ``seconds`` (none to wait, if negative) or when woken."""
         try:
             async with asyncio.timeout(seconds):
                 await self._something.wait()
         except TimeoutError:
             return []
-        return self.take()
+        self._something.clear()
+        return [self._events.popleft() for _ in range(len(self._events))]
 
     def _look(self) -> None:
         self._called = False  # before looking: what is posted from now on calls again

@@ -73,14 +73,15 @@ class Publisher:
         self._alarms = alarms
         self._inbox = Inbox()
         self._stopping = False
-        self._kicked = False
         self._reviewed = clock.monotonic()
         self._decided: list[str] = []
         self._change: _Change | None = None
         self._retired = asyncio.Event()
         self._suspicion = Suspicion()
         proof = Proof(clock, rng, proof_timeout_s)
-        self._link = Link(options, presence, alarms, self._suspicion, proof, clock, rng, self._inbox.post, self._wake)
+        self._link = Link(
+            options, presence, alarms, self._suspicion, proof, clock, rng, self._inbox.post, self._inbox.wake
+        )
         self._troubles = Troubles(alarms, clock)
         self._expiry = Expiry(clock, alarms)
         self._reconciler = Reconciler(store, self._link, alarms, presence, clock, self.kick)
@@ -108,13 +109,13 @@ class Publisher:
         One at a time. To be called while ``run`` runs.
         """
         self._change = _Change(options, asyncio.get_running_loop().create_future())
-        self._wake()
+        self._inbox.wake()
         await self._change.done
 
     def kick(self) -> None:
         """Something was queued."""
         self._delivery.look()
-        self._wake()
+        self._inbox.wake()
 
     def decided(self, message: str) -> None:
         """A person decided over a message in the store: to send it, or to set it aside."""
@@ -123,7 +124,7 @@ class Publisher:
 
     def stop(self) -> None:
         self._stopping = True
-        self._wake()
+        self._inbox.wake()
 
     async def retire(self, patience_s: float = RETIRE_S) -> bool:
         """Stop delivering and have the broker forget us; whether it said that it did. ``unretire`` takes it back."""
@@ -131,7 +132,7 @@ class Publisher:
         self._link.retire()
         if not self._link.up:
             return False
-        self._wake()
+        self._inbox.wake()
         try:
             async with asyncio.timeout(patience_s):
                 await self._retired.wait()
@@ -141,7 +142,7 @@ class Publisher:
 
     def unretire(self) -> None:
         self._link.unretire()
-        self._wake()
+        self._inbox.wake()
 
     def retained(self) -> list[str]:
         """The topics under which the broker holds something about us."""
@@ -150,7 +151,7 @@ class Publisher:
     def resume(self) -> None:
         """Try the broker now, whatever was waited for."""
         self._link.resume()
-        self._wake()
+        self._inbox.wake()
 
     def say_state(self) -> None:
         """What the agent is doing changed (starting, running, stopping)."""
@@ -201,7 +202,7 @@ class Publisher:
         until = self._clock.monotonic() + GOODBYE_S
         while not self._link.closed and self._clock.monotonic() < until:
             try:
-                await self._take(await self._inbox.wait(max(0.0, until - self._clock.monotonic())))
+                await self._take(await self._inbox.wait(until - self._clock.monotonic()))
             except StoreError:
                 return
 
@@ -224,7 +225,7 @@ class Publisher:
 
     async def _step(self) -> None:
         """Wait for something, take all of it, then publish what may go."""
-        batch = await self._next_batch()
+        batch = await self._inbox.wait(self._wait_s())
         try:
             await self._take(batch)
             self._link.tick()
@@ -249,20 +250,13 @@ class Publisher:
             self._decided.pop(0)  # only now: a storage error in between must not forget it
         await self._delivery.review()
 
-    async def _next_batch(self) -> list[Event]:
-        batch = self._inbox.take()
-        if not batch and not self._kicked:
-            batch = await self._inbox.wait(self._wait_s())
-        self._kicked = False
-        return batch
-
     def _wait_s(self) -> float:
         now = self._clock.monotonic()
         times = [now + REVIEW_S, self._link.deadline]
         if not self._link.retiring:  # all else waits until that is taken back, however long it has been due
             times.append(self._reviewed + REVIEW_S)
             times += [self._delivery.deadline(), self._reconciler.deadline()] if self._link.up else []
-        return max(0.0, min(t for t in times if t is not None) - now)
+        return min(t for t in times if t is not None) - now
 
     async def _take(self, batch: Sequence[Event]) -> None:
         """Answers are taken together, so that the store commits them together; everything else in its order.
@@ -378,7 +372,7 @@ class Publisher:
         last: int | None = None
         while self._link.up and not self._link.retiring and self._clock.monotonic() < until:
             last = self._link.say_offline() if last is None else last
-            batch = await self._inbox.wait(max(0.0, until - self._clock.monotonic()))
+            batch = await self._inbox.wait(until - self._clock.monotonic())
             try:
                 await self._take(batch)
             except StoreError:
@@ -386,10 +380,3 @@ class Publisher:
             if last is not None and any(isinstance(e, PubackCame) and e.mid == last for e in batch):
                 break
         self._link.close()
-
-    # Called from a connection's thread
-
-    def _wake(self) -> None:
-        if not self._kicked:
-            self._kicked = True
-            self._inbox.wake()

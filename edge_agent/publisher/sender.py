@@ -134,8 +134,7 @@ class Sender:
             await self._send_again(entry.id, entry, Lane.RETRY)
 
     def _may_go_again(self, entry: Waiting) -> bool:
-        suspect = self._suspicion.one_at_a_time and entry.id in self._suspicion.suspects
-        return not suspect and not self._board.in_flight(entry.id)
+        return entry.id not in self._suspicion.suspects and not self._board.in_flight(entry.id)
 
     async def _send_again(self, message: str, entry: Waiting | None, lane: Lane) -> None:
         row, later_unanswered = await self._outbox.to_resend(message)
@@ -204,8 +203,8 @@ class Sender:
     async def _ready(
         self, limit: int, since: datetime | None = None, seen: Collection[str] = ()
     ) -> Sequence[OutboxRow]:
-        suspects = self._suspicion.suspects if self._suspicion.one_at_a_time else ()
-        found = await self._outbox.ready(limit, since, {*seen, *suspects, *self._board.held_back()})
+        skip = {*seen, *self._suspicion.suspects, *self._board.held_back()}
+        found = await self._outbox.ready(limit, since, skip)
         if found.next_due is not None:
             wait = (found.next_due - self._clock.now()).total_seconds()
             # Due for a while and yet not given: its specimen waits for another answer.

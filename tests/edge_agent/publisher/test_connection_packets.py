@@ -12,7 +12,7 @@ from support_byte_broker import MakeDesk
 from support_delivery import Steps
 
 from edge_agent.publisher.client import Connection
-from edge_agent.publisher.events import Cause, Connected, Ended, Event, Received, Subscribed
+from edge_agent.publisher.events import Cause, Connected, Ended, Event, PubackCame, Received, Subscribed
 from edge_agent.publisher.options import MqttOptions
 from edge_agent.publisher.properties import json_properties
 
@@ -127,7 +127,7 @@ def test_a_connection_with_nothing_on_the_way_is_not_given_up(make_desk: MakeDes
     assert mid is not None
     desk.broker.hears(b"\x00\x04t/up")
     desk.broker.sock.sendall(b"\x40\x02" + mid.to_bytes(2, "big"))
-    assert not isinstance(desk.next(), Ended)
+    assert desk.next() == PubackCame(7, mid, 0x00, "")
 
 
 def test_a_broker_that_is_asked_seldom_is_not_given_up_before_it_was(make_desk: MakeDesk) -> None:
@@ -222,3 +222,17 @@ def test_a_port_that_hangs_up_on_a_tls_greeting_perhaps_speaks_none(scheme: str,
     listener.close()
     assert isinstance(event, Ended)
     assert event.reason.endswith("during the TLS handshake; perhaps this port does not speak TLS") is more, event
+
+
+def test_a_broker_that_wants_another_version_is_not_asked_in_a_version_nobody_chose(make_desk: MakeDesk) -> None:
+    """MQTT 3.1.1 §3.2.2.3, code 1. Over that, paho would connect once more by itself, as MQTT 3.1."""
+    desk = make_desk(b"\x20\x02\x00\x01", version="3.1.1")
+    desk.connection.open()
+    assert isinstance(desk.next(), Ended)
+    assert desk.broker.heard.count(b"MQ") == 1
+    assert desk.events.empty()
+
+
+def test_a_refusal_in_version_3_1_1_is_told_by_the_code_of_version_5(make_desk: MakeDesk) -> None:
+    """MQTT 3.1.1 §3.2.2.3: code 5 is "not authorized", which is 0x87 in MQTT 5.0 §3.2.2.2."""
+    assert make_desk(b"\x20\x02\x00\x05", version="3.1.1").connect().code == 0x87

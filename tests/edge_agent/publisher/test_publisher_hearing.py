@@ -29,22 +29,16 @@ def test_answers_that_come_together_are_committed_in_few_jobs_and_acknowledged_i
     whole.wait(1)
     jobs = whole.lane.jobs
     first = len(whole.now.acknowledged)
-    whole.together(*(_answer(whole, number, message if number == 32 else f"other-{number}") for number in range(33)))
+    whole.together(*(whole.answer(message if n == 32 else f"other-{n}", mid=5000 + n) for n in range(33)))
     assert whole.now.acknowledged[first:] == list(range(5000, 5033))
     assert whole.state(message) is MessageState.FILED
     assert whole.lane.jobs - jobs <= 4, "two with answers, and a look for what may go now"
 
 
-def _answer(whole: Whole, number: int, message: str) -> Received:
-    msh = f"MSH|^~\\&|IVD|CENTRAL|||20240301||ACK^R22^ACK|1|P|2.5.1\rMSA|AA|{message}\r"
-    topic = "ivd/v1/seoul-01/gw-01/down/ack/ivd"
-    return Received(whole.now.number, 5000 + number, 1, topic, msh.encode(), False, message.encode(), ())
-
-
 def test_an_answer_and_the_end_of_the_connection_behind_it_are_both_heard(whole: Whole) -> None:
     whole.connect()
     message = whole.at_broker()
-    whole.together(_answer(whole, 0, message), Ended(whole.now.number, Cause.DROPPED, None, "it ended"))
+    whole.together(whole.answer(message), Ended(whole.now.number, Cause.DROPPED, None, "it ended"))
     assert whole.state(message) is MessageState.FILED
     whole.wait(5)
     assert len(whole.made) == 2
@@ -53,9 +47,9 @@ def test_an_answer_and_the_end_of_the_connection_behind_it_are_both_heard(whole:
 def test_what_comes_behind_the_end_of_its_connection_is_not_heard(whole: Whole) -> None:
     whole.connect()
     message = whole.at_broker()
-    whole.together(Ended(whole.now.number, Cause.DROPPED, None, "it ended"), _answer(whole, 0, message))
+    whole.together(Ended(whole.now.number, Cause.DROPPED, None, "it ended"), whole.answer(message))
     assert whole.state(message) is MessageState.AT_BROKER
-    assert 5000 not in whole.now.acknowledged
+    assert 5000 not in whole.made[0].acknowledged
 
 
 def test_the_brokers_answer_to_a_word_about_ourselves_is_not_taken_for_one_to_a_result(whole: Whole) -> None:
@@ -71,7 +65,7 @@ def test_the_brokers_answer_to_a_word_about_ourselves_is_not_taken_for_one_to_a_
 def test_a_retained_message_to_us_is_an_alarm_and_nothing_else(whole: Whole) -> None:
     whole.connect()
     message = whole.at_broker()
-    owed = whole.comes("down/ack/ivd", _answer(whole, 0, message).payload, retained=True)
+    owed = whole.comes("down/ack/ivd", whole.answer(message).payload, retained=True)
     assert whole.state(message) is MessageState.AT_BROKER
     assert "retained-command" in whole.codes()
     assert owed.acknowledged, "or the broker would send nothing more after a while"
@@ -164,7 +158,7 @@ def test_an_answer_from_before_the_farewell_does_not(whole: Whole) -> None:
     farewell = Received(
         whole.now.number, 6000, 1, "ivd/v1/_central/ivd/a/state", b'{"online": false, "timestamp": 1}', False, None, ()
     )
-    whole.together(_answer(whole, 0, message), farewell)
+    whole.together(whole.answer(message), farewell)
     assert whole.state(message) is MessageState.FILED
     assert "consumer-offline" in whole.codes()
 

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from support_whole_publisher import MakeWhole, Whole
 
-from edge_agent.publisher.events import Cause, Connected
+from edge_agent.monitor.payloads import AnalyserState
+from edge_agent.publisher.events import Cause, Connected, Ended
 from edge_agent.publisher.proof import Proven
 from edge_agent.states import MessageState
 from edge_agent.store.errors import UnknownRowError
@@ -169,6 +170,22 @@ def test_a_storage_error_gives_the_connection_up_and_another_one_is_made(whole: 
     assert whole.state(message) is MessageState.FILED
 
 
+def test_the_end_behind_an_answer_that_could_not_be_stored_is_heard(whole: Whole) -> None:
+    """Without it no other connection would ever be made, and nothing would say so."""
+    whole.connect()
+    message = whole.at_broker()
+    whole.lane.failing = True
+    whole.together(whole.answer(message), Ended(whole.now.number, Cause.DROPPED, None, "it ended"))
+    assert not whole.publisher.status().connected
+    whole.wait(5)
+    assert len(whole.made) == 2
+    whole.connect()
+    assert whole.publisher.status().connected
+    late = Ended(1, Cause.DROPPED, None, "it ended once more")
+    whole.together(late, Connected(2, 0x88, False, 100, None), whole.answer(message))
+    assert whole.publisher.status().connected, "the end of another connection, and nothing else is heard twice"
+
+
 def test_no_connection_is_refused_by_the_broker_for_ever(whole: Whole) -> None:
     whole.now.post(Connected(whole.now.number, 0x86, False, 100, None))
     whole.wait(0)
@@ -234,7 +251,8 @@ def test_what_is_shown_of_it(whole: Whole) -> None:
 
 
 def test_a_weak_mode_is_alarmed_from_the_start(make_whole: MakeWhole) -> None:
-    assert "weak-mode" in make_whole(confirm="broker").codes()
+    (alarm,) = [a for a in make_whole(confirm="broker").alarms.active() if a.code == "weak-mode"]
+    assert "confirm = broker" in alarm.sentence
     assert "weak-mode" not in make_whole().codes()
 
 
@@ -270,3 +288,21 @@ def test_what_the_store_refuses_is_said_and_stops_nothing(whole: Whole, caplog: 
     assert whole.now.closed == []
     later = whole.queue()
     assert later in whole.sent()
+
+
+def test_a_fact_that_changes_is_published_at_once(whole: Whole) -> None:
+    whole.connect()
+    assert whole.said("analyser/xn1/state") == []
+    whole.presence.set_analyser("xn1", AnalyserState(link="up", protocol="idle", since=whole.clock.now()))
+    whole.wait(0)
+    assert len(whole.said("analyser/xn1/state")) == 1
+
+
+def test_what_is_asked_for_before_it_runs_is_done_when_it_does(whole: Whole) -> None:
+    whole.connect()
+    message = whole.put()
+    whole.wait(30)
+    whole.publisher.kick()
+    whole.publisher.kick()
+    whole.wait(0)
+    assert whole.sent() == [message]
