@@ -149,9 +149,7 @@ class Sender:
 
     async def _try_suspect(self) -> None:
         """Everything else had its turn: the least suspect message goes alone."""
-        message = next(iter(self._suspicion.suspects))
-        if self._board.in_flight(message):
-            return
+        message = next(iter(self._suspicion.suspects))  # not in flight: then there would be no room
         entries = [outlet.retries.remove(message) for outlet in self._board.outlets.values()]
         self._board.give_back(message)
         await self._send_again(message, next((e for e in entries if e is not None), None), Lane.RETRY)

@@ -8,7 +8,7 @@ from support_delivery import Rig
 
 from edge_agent.publisher import sender
 from edge_agent.states import MessageState
-from edge_agent.store.rows import Chunk, ChunkKind, Settlement, Source
+from edge_agent.store.rows import Chunk, ChunkKind, Route, Settlement, Source
 
 ACK_TIMEOUT_S = 60.0
 PROBE_S = 60.0
@@ -160,3 +160,87 @@ def test_one_the_analyser_sent_again_says_so(rig: Rig) -> None:
     rig.delivery.look()
     assert rig.pump() == [message]
     assert rig.replays == [(message, "original"), (message, "analyser")]
+
+
+TWO = {Route.RESULT: "ivd", Route.QC: "qc-system", Route.VALIDATION: "ivd"}
+
+
+def test_what_is_kept_back_for_two_consumers_is_probed_each_with_its_own(tmp_path: Path) -> None:
+    rig = Rig(tmp_path / "data", consumers=TWO)
+    for consumer in ("ivd", "qc-system"):
+        rig.consumer_says(False, at=1, consumer=consumer)
+    result, control = rig.queue(), rig.queue(route=Route.QC)
+    assert rig.pump() == []
+    assert sorted(rig.wait(PROBE_S)) == sorted([result, control])
+    assert {sent.id: sent.topic.rpartition("/")[2] for sent in rig.link.sent} == {result: "result", control: "qc"}
+    rig.end()
+
+
+def test_while_one_probe_waits_for_its_answer_the_next_one_is_another_message(tmp_path: Path) -> None:
+    rig = Rig(tmp_path / "data", ack_timeout_s=600.0)
+    rig.consumer_says(False, at=1)
+    messages = [rig.queue() for _ in range(2)]
+    assert rig.pump() == []
+    assert rig.wait(PROBE_S) == messages[:1]
+    rig.taken(messages[0])
+    assert rig.wait(PROBE_S) == messages[1:]
+    rig.end()
+
+
+def test_many_results_of_a_consumer_that_is_away_are_not_in_front_of_anothers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sender, "_AT_A_TIME", 2)
+    rig = Rig(tmp_path / "data", consumers=TWO)
+    rig.consumer_says(False, at=1, consumer="qc-system")
+    for _ in range(3):
+        rig.queue(route=Route.QC)
+    result = rig.queue()
+    assert rig.pump() == [result]
+    rig.end()
+
+
+def test_several_new_messages_on_a_dead_connection_stay_queued(rig: Rig) -> None:
+    messages = [rig.queue() for _ in range(3)]
+    rig.link.gone = True
+    assert rig.pump() == []
+    rig.link.gone, rig.link.slots = False, 100
+    rig.delivery.look()
+    assert rig.pump() == messages
+
+
+def test_a_suspects_waits_go_on_growing(rig: Rig) -> None:
+    """5 s after its first silence, 10 s after the second, 20 s after the third, whatever happened in between."""
+    message = rig.queue()
+    rig.pump()
+    for wait in (5.0, 10.0):
+        rig.taken(message)
+        rig.wait(ACK_TIMEOUT_S)
+        assert rig.wait(wait) == [message]
+    rig.hang_up()
+    rig.connect()
+    assert rig.pump() == [message]
+    rig.taken(message)
+    rig.wait(ACK_TIMEOUT_S)
+    assert rig.wait(19.9) == []
+    assert rig.wait(0.1) == [message]
+
+
+def test_one_message_of_a_refused_topic_is_on_trial_at_a_time(rig: Rig) -> None:
+    messages = [rig.queue() for _ in range(2)]
+    rig.pump()
+    for message in messages:
+        rig.puback(message, 0x87)
+    (first,) = rig.wait(3600)
+    assert rig.pump() == []
+    rig.taken(first)
+    assert [first, *rig.pump()] in (messages, messages[::-1])
+
+
+def test_the_sender_is_woken_for_the_last_free_place(rig: Rig) -> None:
+    message = rig.queue()
+    rig.pump()
+    rig.taken(message)
+    rig.wait(ACK_TIMEOUT_S)
+    rig.link.slots = 1
+    assert rig.delivery.deadline() == pytest.approx(rig.clock.seconds + 5)
