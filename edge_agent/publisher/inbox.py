@@ -48,6 +48,5 @@ class Inbox:
         return [self._events.popleft() for _ in range(len(self._events))]
 
     def _look(self) -> None:
-        self._called = False  # before looking: what is posted from now on calls again
-        if self._events:
-            self._something.set()
+        self._called = False  # before they are taken: what is posted from now on calls again
+        self._something.set()

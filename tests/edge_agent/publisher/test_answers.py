@@ -93,3 +93,18 @@ def test_an_acknowledgement_is_read_with_its_error_and_digest() -> None:
 @pytest.mark.parametrize("payload", [b"", b"{}", b"\xff\xfe", b"MSH|^~\\&|a\r", b"MSH|^~\\&|a\rMSA|OK|X-1\r"])
 def test_what_is_no_acknowledgement_is_read_as_none(payload: bytes) -> None:
     assert read(_received(payload), "ivd") is None
+
+
+def test_no_more_of_a_consumers_words_is_kept_than_a_person_reads() -> None:
+    payload = b"MSH|^~\\&|IVD|C|||20240301||ACK^R22^ACK|9|P|2.5.1\rMSA|AA|X-1|" + b"x" * 301 + b"\r"
+    ack = read(_received(payload), "ivd")
+    assert ack is not None
+    assert ack.detail == "x" * 300
+    assert (ack.error, ack.digest, ack.farewells) == ("", None, 0)
+
+
+def test_the_first_of_two_digests_counts() -> None:
+    payload = b"MSH|^~\\&|IVD|C|||20240301||ACK^R22^ACK|9|P|2.5.1\rMSA|AA|X-1\r"
+    ack = read(_received(payload, ("other", "c"), ("digest", "a"), ("digest", "b")), "ivd", 7)
+    assert ack is not None
+    assert (ack.digest, ack.farewells) == ("a", 7)

@@ -244,3 +244,13 @@ def test_the_sender_is_woken_for_the_last_free_place(rig: Rig) -> None:
     rig.wait(ACK_TIMEOUT_S)
     rig.link.slots = 1
     assert rig.delivery.deadline() == pytest.approx(rig.clock.seconds + 5)
+
+
+def test_a_message_whose_puback_has_not_come_yet_is_not_handed_over_a_second_time(rig: Rig) -> None:
+    """Its slot was given back after a minute; whether the broker has it is not known before its answer."""
+    message = rig.queue()
+    rig.pump()
+    assert rig.wait(ACK_TIMEOUT_S) == []
+    assert rig.wait(30) == []
+    rig.taken(message)
+    assert [one for _ in range(30) for one in rig.wait(1)] == [message]
