@@ -165,6 +165,15 @@ def test_a_broker_that_answers_no_ping_is_given_up(make_desk: MakeDesk) -> None:
     desk.broker.hears(b"\xc0\x00")
 
 
+def test_a_connection_that_hangs_keeps_no_agent_from_ending(make_desk: MakeDesk) -> None:
+    desk, before = make_desk(), set(threading.enumerate())
+    desk.connect()
+    (serves,) = [thread for thread in set(threading.enumerate()) - before if thread.name == "mqtt-7"]
+    assert serves.daemon
+    desk.connection.close()
+    desk.next()
+
+
 def test_small_packets_do_not_wait_for_company(make_desk: MakeDesk) -> None:
     """Nagle's algorithm would hold a PUBACK for up to 40 ms."""
     desk = make_desk()

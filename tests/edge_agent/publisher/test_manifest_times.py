@@ -132,6 +132,17 @@ def test_what_was_brought_back_and_is_never_answered_holds_a_manifest_up_for_an_
     assert manifests(connected) == 2
 
 
+def test_one_that_answers_nobody_does_not_wait_for_what_a_person_sent_again(connected: Whole) -> None:
+    (message,) = filed(connected, 1)
+    connected.live(601)
+    connected.store.send_again(message, who="kim", note="lost there")
+    connected.ended(Cause.NETWORK)
+    connected.wait(5)
+    connected.connect()
+    connected.wait(2)
+    assert manifests(connected) == 2
+
+
 def test_it_waits_for_room(whole: Whole) -> None:
     whole.connect()
     message = whole.queue()
@@ -254,10 +265,10 @@ def test_an_analyser_that_is_there_and_has_sent_nothing_yet_may_be_asked_about(c
 
 def test_what_the_management_system_has_and_we_do_not_is_alarmed_for_a_week_over_restarts(connected: Whole) -> None:
     filed(connected, 2)
-    asks(connected, last_filed=6)
+    asks(connected, (4, 5), last_filed=6)
     alarm = next(a for a in connected.alarms.active() if a.code == "results-missing-after-restore")
     assert (alarm.analyser, alarm.params["last"], alarm.params["last_filed"], alarm.params["lacks"]) == (
-        "xn1", "2", "6", "0",
+        "xn1", "2", "6", "2",
     )  # fmt: skip
     connected.clock.seconds += 6 * DAY
     connected.wait(61)

@@ -196,6 +196,21 @@ def test_no_connection_is_refused_by_the_broker_for_ever(whole: Whole) -> None:
     assert len(whole.made) == 2
 
 
+def test_a_broker_that_refuses_us_has_forgotten_nothing(whole: Whole) -> None:
+    """0x80 is the lowest code of a refusal. What waits for its answer is not sent again for it."""
+    whole.connect()
+    message = whole.at_broker()
+    whole.ended(Cause.NETWORK)
+    whole.wait(5)
+    whole.now.post(Connected(whole.now.number, 0x80, False, 100, None))
+    whole.ended()
+    whole.wait(5)
+    whole.connect(session=True)
+    assert whole.sent() == []
+    whole.ack(message)
+    assert whole.state(message) is MessageState.FILED
+
+
 def test_late_news_of_an_earlier_connection_changes_nothing(whole: Whole) -> None:
     whole.connect()
     first = whole.now
