@@ -66,6 +66,9 @@ def test_a_refused_publication_returns_to_the_queue_from_where_it_was_sent() -> 
 
 def test_the_words_are_those_that_stand_in_stores_pages_and_metrics() -> None:
     """A word that changes is read by no store that was written before."""
+    assert states.after_message(MessageState("queued"), MessageEvent("puback")) == "at-broker"
+    assert states.after_item(ItemState("held"), ItemEvent("release")) == "received"
+    assert states.after_transmission(TransmissionState("interrupted"), TransmissionEvent("resent")) == "completed-by"
     assert [*TransmissionState] == ["receiving", "complete", "interrupted", "completed-by"]
     assert [*ItemState] == ["received", "converted", "duplicate", "held", "failed"]
     assert [*MessageState] == ["queued", "at-broker", "filed", "rejected", "blocked", "superseded", "set-aside"]

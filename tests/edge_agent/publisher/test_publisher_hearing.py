@@ -197,3 +197,18 @@ def test_a_puback_for_nothing_is_nothing(whole: Whole) -> None:
     assert whole.state(message) is MessageState.QUEUED
     whole.puback(message)
     assert whole.state(message) is MessageState.AT_BROKER
+
+
+def test_saying_online_twice_makes_no_backlog_of_what_is_fresh(make_whole: MakeWhole) -> None:
+    """Of eight slots a backlog gets four; what came since the management system was there may use them all."""
+    whole = make_whole(unfiled=8)
+    whole.connect()
+    whole.consumer_says(True, at=1)
+    whole.now.most = 0
+    messages = [whole.queue() for _ in range(6)]
+    whole.wait(1)
+    whole.consumer_says(True, at=2)
+    whole.now.most = 100
+    whole.publisher.kick()
+    whole.wait(0)
+    assert whole.sent() == messages
