@@ -122,7 +122,8 @@ def _left_alone(node: ast.AST, name: str) -> bool:
     if name in ("annotation", "returns", "decorator_list", "bases"):
         return True
     if isinstance(node, ast.Assign):
-        return any(isinstance(t, ast.Name) and t.id == "__all__" for t in node.targets)
+        named = any(isinstance(t, ast.Name) and t.id == "__all__" for t in node.targets)
+        return named or (isinstance(node.value, ast.Call) and ast.unparse(node.value.func) == "TypeVar")
     return isinstance(node, ast.ExceptHandler) and name == "type"
 
 

@@ -183,6 +183,7 @@ def test_a_term_ends_where_its_parenthesis_does() -> None:
         pytest.param("assert x > 3", id="an assertion"),
         pytest.param("raise_me = f'{x} is more than {y}'", id="a sentence"),
         pytest.param("__all__ = ['x']", id="names for import"),
+        pytest.param("T = TypeVar('T', bound=str)", id="a type variable"),
     ],
 )
 def test_what_no_test_should_hold_is_left_alone(text: str) -> None:
