@@ -121,8 +121,7 @@ class Connection:
             wanted: list[Any] = [(f, _subscribe_options(with_retained)) for f, with_retained in filters]
         else:
             wanted = [(f, 1) for f, _ in filters]
-        code, mid = self._client.subscribe(wanted)
-        return mid if code == MQTTErrorCode.MQTT_ERR_SUCCESS else None
+        return self._client.subscribe(wanted)[1]
 
     def acknowledge(self, message: Received) -> None:
         """Send the PUBACK we owe. Called only after what the message brought is committed."""
