@@ -14,7 +14,7 @@ import pytest
 from support_delivery import AtOnce, HighestDraw, Steps
 from support_kept_connection import KeptConnection, Said
 from support_publisher import GATEWAY, ROOT, SITE, queue_one
-from support_virtual_time import VirtualLoop
+from support_settling_loop import SettlingLoop
 
 from edge_agent.monitor.alarms import Alarms
 from edge_agent.monitor.payloads import Info
@@ -73,7 +73,7 @@ class Whole:
         self.made: list[KeptConnection] = []
         monkeypatch.setattr(link, "Connection", self._make)
         self.clock = Steps()
-        self.loop = VirtualLoop(self.clock)
+        self.loop = SettlingLoop(self.clock)
         self.store = Store.open(folder, self.clock, reserve_mb=0, low_water_mb=0, allow_unsafe=True)
         self.lane = Lane(self.store)
         fields = {"urls": ("mqtt://a.example",), "site": SITE, "gateway": GATEWAY, **options}

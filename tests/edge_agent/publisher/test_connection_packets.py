@@ -245,3 +245,17 @@ def test_a_broker_that_wants_another_version_is_not_asked_in_a_version_nobody_ch
 def test_a_refusal_in_version_3_1_1_is_told_by_the_code_of_version_5(make_desk: MakeDesk) -> None:
     """MQTT 3.1.1 §3.2.2.3: code 5 is "not authorized", which is 0x87 in MQTT 5.0 §3.2.2.2."""
     assert make_desk(b"\x20\x02\x00\x05", version="3.1.1").connect().code == 0x87
+
+
+def test_nothing_is_acknowledged_by_itself(make_desk: MakeDesk) -> None:
+    """The first PUBACK the broker hears is the one that was asked for, although another message came before it."""
+    desk = make_desk()
+    desk.connect()
+    for mid in (b"\x00\x09", b"\x00\x0a"):
+        desk.broker.sock.sendall(b"\x32\x09\x00\x03a/b" + mid + b"\x00x")
+    first, second = desk.next(), desk.next()
+    desk.connection.acknowledge(second)
+    desk.broker.hears(b"\x40\x02\x00\x0a")
+    assert b"\x40\x02\x00\x09" not in desk.broker.heard
+    desk.connection.acknowledge(first)
+    desk.broker.hears(b"\x40\x02\x00\x09")

@@ -33,7 +33,7 @@ class _Selector(selectors.SelectSelector):
         return ready
 
 
-class VirtualLoop(asyncio.SelectorEventLoop):
+class SettlingLoop(asyncio.SelectorEventLoop):
     def __init__(self, clock: Steps) -> None:
         self._hand = clock
         self._waiting = _Selector()
