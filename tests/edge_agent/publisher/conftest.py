@@ -93,3 +93,11 @@ def make_desk() -> Iterator[MakeDesk]:
     yield make
     for desk in made:
         desk.end()
+
+
+@pytest.fixture
+def data(tmp_path: Path, new_store: Path) -> Path:
+    """A data directory with a store nothing has come into."""
+    folder = tmp_path / "data"
+    shutil.copytree(new_store, folder)
+    return folder

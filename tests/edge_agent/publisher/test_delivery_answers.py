@@ -16,8 +16,8 @@ FIRST_PAUSE_S = 30.0
 
 
 @pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    made = Rig(tmp_path / "data", ack_timeout_s=ACK_TIMEOUT_S)
+def rig(data: Path) -> Iterator[Rig]:
+    made = Rig(data, ack_timeout_s=ACK_TIMEOUT_S)
     made.connect()
     yield made
     made.end()
@@ -108,8 +108,8 @@ def test_each_silence_doubles_the_wait_up_to_its_cap(rig: Rig) -> None:
         rig.taken(message)
 
 
-def test_the_slot_of_a_silent_message_serves_the_next_one(tmp_path: Path) -> None:
-    rig = Rig(tmp_path / "data", unfiled=1)
+def test_the_slot_of_a_silent_message_serves_the_next_one(data: Path) -> None:
+    rig = Rig(data, unfiled=1)
     first, second = rig.queue(), rig.queue()
     assert rig.pump() == [first]
     rig.taken(first)
@@ -311,8 +311,8 @@ def test_a_start_takes_up_what_is_at_the_broker_and_gives_its_answer_the_usual_t
     assert rig.wait(0.1) == [message]
 
 
-def test_a_start_where_the_broker_has_the_last_word_takes_up_nothing(tmp_path: Path) -> None:
-    rig = Rig(tmp_path / "data", confirm="broker")
+def test_a_start_where_the_broker_has_the_last_word_takes_up_nothing(data: Path) -> None:
+    rig = Rig(data, confirm="broker")
     message = rig.queue()
     rig.pump()
     rig.taken(message)
@@ -413,8 +413,8 @@ def test_a_review_tells_what_the_store_holds_and_how_long_nobody_has_answered(ri
     assert set(rig.alarmed()) == {"rejected"}
 
 
-def test_where_the_broker_has_the_last_word_nobody_is_waited_for(tmp_path: Path) -> None:
-    rig = Rig(tmp_path / "data", confirm="broker")
+def test_where_the_broker_has_the_last_word_nobody_is_waited_for(data: Path) -> None:
+    rig = Rig(data, confirm="broker")
     message = rig.queue()
     rig.pump()
     rig.taken(message)
@@ -438,9 +438,9 @@ def test_a_word_about_a_message_in_flight_lets_it_fly_and_retries_it_like_any_ot
     assert rig.wait(FIRST_BACKOFF_S) == [message]
 
 
-def test_each_route_has_its_own_slots(tmp_path: Path) -> None:
+def test_each_route_has_its_own_slots(data: Path) -> None:
     consumers = {Route.RESULT: "ivd", Route.QC: "qc-system", Route.VALIDATION: "ivd"}
-    rig = Rig(tmp_path / "data", consumers=consumers, unfiled=2)
+    rig = Rig(data, consumers=consumers, unfiled=2)
     controls = [rig.queue(route=Route.QC) for _ in range(3)]
     results = [rig.queue() for _ in range(3)]
     assert rig.pump() == [*controls[:2], *results[:2]]
@@ -495,8 +495,8 @@ def test_what_the_answer_is_to_name_travels_with_the_message(rig: Rig) -> None:
     assert (properties.ContentType, properties.PayloadFormatIndicator) == ("application/hl7-v2; charset=utf-8", 1)
 
 
-def test_a_start_takes_up_more_than_one_page_of_what_is_at_the_broker(tmp_path: Path) -> None:
-    rig = Rig(tmp_path / "data", unfiled=240)
+def test_a_start_takes_up_more_than_one_page_of_what_is_at_the_broker(data: Path) -> None:
+    rig = Rig(data, unfiled=240)
     messages = [rig.queue() for _ in range(60)]
     rig.pump()
     rig.taken(*messages)

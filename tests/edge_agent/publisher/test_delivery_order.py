@@ -14,9 +14,9 @@ PROBE_S = 60.0
 
 
 @pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
+def rig(data: Path) -> Iterator[Rig]:
     """Eight slots: four of them kept for what is received since the connection came up."""
-    made = Rig(tmp_path / "data", ack_timeout_s=ACK_TIMEOUT_S, unfiled=8)
+    made = Rig(data, ack_timeout_s=ACK_TIMEOUT_S, unfiled=8)
     yield made
     made.end()
 
@@ -102,8 +102,8 @@ def test_retries_take_no_more_than_their_quarter(rig: Rig) -> None:
     assert rig.pump() == [messages[2]]
 
 
-def test_a_message_is_not_resent_while_a_later_one_of_its_specimen_waits_for_its_answer(tmp_path: Path) -> None:
-    rig = Rig(tmp_path / "data", ack_timeout_s=ACK_TIMEOUT_S, retry_max_s=5.0)
+def test_a_message_is_not_resent_while_a_later_one_of_its_specimen_waits_for_its_answer(data: Path) -> None:
+    rig = Rig(data, ack_timeout_s=ACK_TIMEOUT_S, retry_max_s=5.0)
     first, second = rig.queue("S1"), rig.queue("S1")
     assert rig.pump() == [first]
     rig.taken(first)
@@ -159,9 +159,9 @@ def test_what_came_while_the_consumer_was_away_is_backlog_when_it_is_back(rig: R
     assert rig.pump() == away[:4]
 
 
-def test_one_consumer_offline_does_not_hold_another_ones_results(tmp_path: Path) -> None:
+def test_one_consumer_offline_does_not_hold_another_ones_results(data: Path) -> None:
     consumers = {Route.RESULT: "ivd", Route.QC: "qc-system", Route.VALIDATION: "ivd"}
-    rig = Rig(tmp_path / "data", consumers=consumers)
+    rig = Rig(data, consumers=consumers)
     rig.consumer_says(False, at=1, consumer="qc-system")
     control, later, result = rig.queue(route=Route.QC), rig.queue(route=Route.QC), rig.queue()
     assert rig.pump() == [result]
@@ -176,9 +176,9 @@ def test_one_consumer_offline_does_not_hold_another_ones_results(tmp_path: Path)
     rig.end()
 
 
-def test_a_probe_to_one_consumer_takes_nothing_of_another(tmp_path: Path) -> None:
+def test_a_probe_to_one_consumer_takes_nothing_of_another(data: Path) -> None:
     consumers = {Route.RESULT: "ivd", Route.QC: "qc-system", Route.VALIDATION: "ivd"}
-    rig = Rig(tmp_path / "data", consumers=consumers)
+    rig = Rig(data, consumers=consumers)
     rig.consumer_says(False, at=1, consumer="qc-system")
     rig.consumer_says(False, at=1, consumer="ivd")
     results = [rig.queue() for _ in range(2)]
@@ -211,8 +211,8 @@ def test_a_rejected_message_due_in_the_store_is_woken_for(rig: Rig) -> None:
     assert rig.delivery.deadline() == pytest.approx(rig.clock.seconds + 30 * 60)
 
 
-def test_a_due_one_whose_specimen_waits_for_another_answer_is_looked_at_again_without_haste(tmp_path: Path) -> None:
-    rig = Rig(tmp_path / "data", ack_timeout_s=7200.0)
+def test_a_due_one_whose_specimen_waits_for_another_answer_is_looked_at_again_without_haste(data: Path) -> None:
+    rig = Rig(data, ack_timeout_s=7200.0)
     first, second = rig.queue("S1"), rig.queue("S1")
     rig.pump()
     rig.taken(first)
@@ -293,22 +293,22 @@ def test_a_suspect_that_was_out_before_is_no_retry_of_the_crowd(rig: Rig) -> Non
     assert rig.wait(100_000) == []
 
 
-def test_rejected_in_another_mode_is_for_a_person_where_the_broker_has_the_last_word(tmp_path: Path) -> None:
-    rig = Rig(tmp_path / "data")
+def test_rejected_in_another_mode_is_for_a_person_where_the_broker_has_the_last_word(data: Path) -> None:
+    rig = Rig(data)
     message = rig.queue()
     rig.pump()
     rig.taken(message)
     rig.ack(message, "AE", "103")
     rig.end()
-    rig = Rig(tmp_path / "data", confirm="broker")
+    rig = Rig(data, confirm="broker")
     rig.clock.seconds += 31 * 60
     rig.delivery.look()
     assert rig.pump() == []
     rig.end()
 
 
-def test_version_3_1_1_carries_no_properties(tmp_path: Path) -> None:
-    rig = Rig(tmp_path / "data", version="3.1.1")
+def test_version_3_1_1_carries_no_properties(data: Path) -> None:
+    rig = Rig(data, version="3.1.1")
     rig.queue()
     rig.pump()
     assert rig.link.sent[0].properties is None

@@ -15,9 +15,9 @@ PROBE_S = 60.0
 
 
 @pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
+def rig(data: Path) -> Iterator[Rig]:
     """Eight slots, two of them for what goes again."""
-    made = Rig(tmp_path / "data", ack_timeout_s=ACK_TIMEOUT_S, unfiled=8)
+    made = Rig(data, ack_timeout_s=ACK_TIMEOUT_S, unfiled=8)
     yield made
     made.end()
 
@@ -125,8 +125,8 @@ def test_a_suspect_somebody_set_aside_lets_the_others_go_together_again(rig: Rig
     assert rig.pump() == others
 
 
-def test_what_follows_a_blocked_message_of_its_specimen_goes_at_once(tmp_path: Path) -> None:
-    rig = Rig(tmp_path / "data")
+def test_what_follows_a_blocked_message_of_its_specimen_goes_at_once(data: Path) -> None:
+    rig = Rig(data)
     large, small = rig.queue("S1", filler=2000), rig.queue("S1")
     rig.link.maximum_packet = 1500
     assert rig.pump() == []
@@ -165,8 +165,8 @@ def test_one_the_analyser_sent_again_says_so(rig: Rig) -> None:
 TWO = {Route.RESULT: "ivd", Route.QC: "qc-system", Route.VALIDATION: "ivd"}
 
 
-def test_what_is_kept_back_for_two_consumers_is_probed_each_with_its_own(tmp_path: Path) -> None:
-    rig = Rig(tmp_path / "data", consumers=TWO)
+def test_what_is_kept_back_for_two_consumers_is_probed_each_with_its_own(data: Path) -> None:
+    rig = Rig(data, consumers=TWO)
     rig.consumer_says(False, at=1, consumer="qc-system")
     rig.clock.seconds += 30
     rig.consumer_says(False, at=1, consumer="ivd")
@@ -177,8 +177,8 @@ def test_what_is_kept_back_for_two_consumers_is_probed_each_with_its_own(tmp_pat
     rig.end()
 
 
-def test_while_one_probe_waits_for_its_answer_the_next_one_is_another_message(tmp_path: Path) -> None:
-    rig = Rig(tmp_path / "data", ack_timeout_s=600.0)
+def test_while_one_probe_waits_for_its_answer_the_next_one_is_another_message(data: Path) -> None:
+    rig = Rig(data, ack_timeout_s=600.0)
     rig.consumer_says(False, at=1)
     messages = [rig.queue() for _ in range(2)]
     assert rig.pump() == []
@@ -189,10 +189,10 @@ def test_while_one_probe_waits_for_its_answer_the_next_one_is_another_message(tm
 
 
 def test_many_results_of_a_consumer_that_is_away_are_not_in_front_of_anothers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sender, "_AT_A_TIME", 2)
-    rig = Rig(tmp_path / "data", consumers=TWO)
+    rig = Rig(data, consumers=TWO)
     rig.consumer_says(False, at=1, consumer="qc-system")
     for _ in range(3):
         rig.queue(route=Route.QC)

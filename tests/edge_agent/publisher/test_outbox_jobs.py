@@ -17,8 +17,8 @@ from edge_agent.store.rows import Route
 
 
 @pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    made = Rig(tmp_path / "data")
+def rig(data: Path) -> Iterator[Rig]:
+    made = Rig(data)
     yield made
     made.end()
 
