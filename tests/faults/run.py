@@ -1,4 +1,4 @@
-"""Every harness in full, several at a time: ``python -m faults.run [--jobs 2] [test_power_store ...]``.
+"""Every harness in full, several at a time: ``python -m faults.run [--jobs 3] [test_power_store ...]``.
 
 Each file of tests is a process of its own, with its own log and outcomes under build/faults/; then all outcomes are
 put into one file and the table of docs/reliability.md is written. What measures times runs by itself, at the end.
@@ -22,7 +22,14 @@ from faults.scale import seed
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 KEPT = ROOT / "build" / "faults"
-LONGEST = ("test_power_store", "test_model", "test_flood_babble", "test_kill_calls", "test_disk_full")
+LONGEST = (
+    "test_power_store",
+    "test_disk_full",
+    "test_model",
+    "test_broker_faults",
+    "test_broker_line",
+    "test_kill_calls",
+)
 ALONE = ("test_backlog", "test_selftest_beside")  # they hold figures against figures of the same run
 PATIENCE_S = 7200
 
@@ -61,7 +68,7 @@ def main(arguments: Sequence[str]) -> int:
     """0 when all passed."""
     parser = argparse.ArgumentParser(prog="faults.run", description=__doc__)
     parser.add_argument("files", nargs="*", help="such as test_power_store; all without")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--jobs", type=int, default=(os.cpu_count() or 1) + 1, help="most wait much")
     options = parser.parse_args(arguments)
     chosen = options.files or names()
     KEPT.mkdir(parents=True, exist_ok=True)
