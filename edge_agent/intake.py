@@ -202,6 +202,7 @@ class Intake:
         if self._commit is None:
             return
         future = self._commit.future
+        future.add_done_callback(_heard)  # it may still fail when nobody has the patience any more
         await asyncio.wait({future}, timeout=patience)
         if future.done() and future.exception() is None:
             self._settle()
@@ -235,6 +236,12 @@ class Intake:
         self.transmission = None
         self._stored = self.frames = 0
         self._doubt = False
+
+
+def _heard(commit: asyncio.Future[Stored]) -> None:
+    """What became of it is known, and asyncio need not complain of an error nobody looked at."""
+    if not commit.cancelled():
+        commit.exception()
 
 
 def _compare(store: Store, transmission: int, expected: int) -> None:

@@ -1,6 +1,7 @@
 """One connection's side of the store: what is stored, what is in doubt after an error, what is ended later."""
 
 import asyncio
+import gc
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -285,6 +286,27 @@ def test_a_cancelled_commit_that_does_not_return_in_time_or_fails_counts_for_not
         assert desk.intake.frames == 1
 
     play(scene)
+
+
+def test_a_commit_that_fails_when_nobody_has_the_patience_any_more_is_heard_all_the_same(play):
+    complaints: list[str] = []
+
+    async def scene(desk: Desk) -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context["message"]))
+        desk.disk.next = ["waits"]
+        task = asyncio.create_task(desk.keep(b"P"))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await desk.intake.recover(0.01)
+        desk.disk.failed = "gone"
+        desk.disk.go()
+        await asyncio.sleep(0.01)
+        del desk.intake, task
+        gc.collect()
+
+    play(scene)
+    assert complaints == []
 
 
 def test_evidence_alone_becomes_a_transmission_of_its_own_but_repeats_alone_do_not(play):
