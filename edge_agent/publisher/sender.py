@@ -178,10 +178,11 @@ class Sender:
 
     async def _from_the_store(self) -> None:
         board = self._board
-        if not any(self._can_take(outlet) for outlet in board.outlets.values()):
+        if not self._somebody_can_take():
             return
         board.parked = {m: name for m, name in board.parked.items() if not self._can_take(board.outlets[name])}
-        while self._link.room > 0:
+        # Not a row more is read than can go: what is read in vain, all that waits, would be read at every answer.
+        while self._link.room > 0 and self._somebody_can_take():
             limit = min(self._link.room, _AT_A_TIME)
             self.look = False  # before reading: what is queued meanwhile sets it again and must not be forgotten
             rows = await self._ready(limit)
@@ -227,6 +228,9 @@ class Sender:
             else:
                 await self._publish(row, None, lane)
         return waits
+
+    def _somebody_can_take(self) -> bool:
+        return any(self._can_take(outlet) for outlet in self._board.outlets.values())
 
     def _can_take(self, outlet: Outlet) -> bool:
         return self._gate.is_open(outlet.name) and outlet.window.room(Lane.FRESH) > 0

@@ -35,7 +35,7 @@ def test_a_gateway_whose_certificate_ends(lab: BrokerLab, authority: Authority, 
         lab.something_filed()
         lab.line.reset()
         lab.comes("broker-down")
-        assert "certificate" in reason(lab)
+        until(lambda: "certificate" in reason(lab), 20, "the certificate is named")
         authority.issue(GATEWAY)
         lab.something_filed()
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support_delivery import Rig
 
 from edge_agent.publisher import sender
 from edge_agent.states import MessageState
-from edge_agent.store.rows import Chunk, ChunkKind, Route, Settlement, Source
+from edge_agent.store.rows import Chunk, ChunkKind, OutboxRow, Route, Settlement, Source
 
 ACK_TIMEOUT_S = 60.0
 PROBE_S = 60.0
@@ -255,3 +256,29 @@ def test_a_message_whose_puback_has_not_come_yet_is_not_handed_over_a_second_tim
     assert rig.wait(30) == []
     rig.taken(message)
     assert [one for _ in range(30) for one in rig.wait(1)] == [message]
+
+
+def test_of_very_many_that_came_while_nobody_answered_no_more_are_read_than_a_page_for_each_answer(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once all that waited was read at every answer: from some thousands on, answers came in vain."""
+    rig.connect()
+    messages = [rig.queue() for _ in range(300)]
+    read: list[int] = []
+    ready = rig.store.ready
+
+    def counted(*words: Any, **more: Any) -> list[OutboxRow]:
+        rows = ready(*words, **more)
+        read.append(len(rows))
+        return rows
+
+    monkeypatch.setattr(rig.store, "ready", counted)
+    assert rig.pump() == messages[:8]
+    rig.taken(*messages[:8])
+    assert len(read) == 1, read
+    for number in range(8, 20):
+        rig.ack(messages[number - 8])
+        read.clear()
+        assert rig.pump() == [messages[number]]
+        rig.taken(messages[number])
+        assert len(read) == 1, read
