@@ -132,8 +132,15 @@ def one_case(data_dir: Path, case: Damage, base: Base, found: Findings) -> None:
     elif same:
         found.how["without effect"] += 1
     else:
+        try:
+            filings = goes_on(data_dir, base)
+        except StorageFailedError:  # an entry of an index: SQLite says so when it is changed; nothing went out yet
+            found.how["found while running"] += 1
+            spans = salvaged(data_dir, digests(data_dir))
+            found.judge(case, judged(base, goes_on(data_dir, base)), base, spans)
+            return
         found.how["in what does not go out any more"] += 1
-        found.judge(case, judged(base, goes_on(data_dir, base)), base, {})
+        found.judge(case, judged(base, filings), base, {})
 
 
 def salvaged(data_dir: Path, before: dict[str, str]) -> dict[str, Span]:
