@@ -4,8 +4,8 @@ Promised: a future resolves only after the COMMIT that covers its job; jobs an a
 and share one COMMIT; other work (``later``) gets a small slice of time in each turn and never more than a step between
 two urgent groups; work too long for a job (a backup) runs outside any transaction in steps of its own, with a whole
 turn for everybody else after each. After a storage error no job succeeds until a new connection has proved itself with
-a COMMIT; until then ``failed`` says why. Not promised: that a single ``later`` job longer than a step is cut short;
-give small ones.
+a COMMIT; until then ``failed`` says why. Whatever ends the thread, nobody is left waiting. Not promised: that a single
+``later`` job longer than a step is cut short; give small ones.
 """
 
 import asyncio
@@ -34,6 +34,9 @@ STEP_S = 0.020  # of later work while no analyser waits
 SLICE_S = 0.004  # of later work riding on a group an analyser waits for
 RETRY_FIRST_S, RETRY_MAX_S = 0.05, 5.0
 
+_STOPPING = "the agent is stopping"
+_ENDED = "the thread that stores them ended, and the agent has to be started again"
+
 
 class StoreThread:
     def __init__(self, open_store: Callable[[], Store]) -> None:
@@ -45,6 +48,7 @@ class StoreThread:
         self._later: deque[Waiting] = deque()
         self._stepwise: deque[Waiting] = deque()
         self._stopping = False
+        self._why = _STOPPING  # nothing is taken any more
         self._failed: str | None = None
         self.recoveries = 0  # how often storage worked again; only this thread counts
         self.commits = Histogram(COMMIT_BOUNDS_S)  # seconds of each group an analyser waited for, its COMMIT included
@@ -103,7 +107,7 @@ class StoreThread:
                 lane.append(waiting)
                 self._changed.notify()
                 return
-        resolve([(waiting, Outcome(error=StorageFailedError("the agent is stopping")))])
+        resolve([(waiting, Outcome(error=StorageFailedError(self._why)))])
 
     def _run(self) -> None:
         try:
@@ -118,10 +122,15 @@ class StoreThread:
                     self._turn(store)
                 else:
                     self._go_stepwise(store)
+        except BaseException:
+            self._why = _ENDED
+            self._failed = StorageFailedError(_ENDED).sentence
+            log.error("%s", self._failed)
+            raise
         finally:
             with self._changed:
                 self._stopping = True
-            self._refuse_all("the agent is stopping")
+            self._refuse_all(self._why)
             store.close()
 
     def _wait(self) -> bool:
@@ -143,7 +152,11 @@ class StoreThread:
             return
         taken: list[Waiting] = []
         began, waited_for = monotonic(), bool(self._urgent)
-        outcomes = run_group(store.database, store, self._jobs(taken))
+        try:
+            outcomes = run_group(store.database, store, self._jobs(taken))
+        except BaseException:  # this thread ends by it, and whoever asked must not wait for ever
+            resolve((waiting, Outcome(error=StorageFailedError(_ENDED))) for waiting in taken)
+            raise
         if waited_for:
             self.commits.observe(monotonic() - began)
         if store.broken:
@@ -157,11 +170,14 @@ class StoreThread:
             outcome = Outcome(waiting.job(store))
         except Exception as error:  # noqa: BLE001  # whatever a job raises belongs to who gave it; the others go on
             outcome = Outcome(error=error)
+        except BaseException:
+            resolve([(waiting, Outcome(error=StorageFailedError(_ENDED)))])
+            raise
         resolve([(waiting, outcome)])
 
     def _serve_others(self, store: Store) -> None:
         if self._stopping:
-            raise StorageFailedError("the agent is stopping")
+            raise StorageFailedError(self._why)
         if self._urgent or self._later:
             self._turn(store)
         if self._failed:

@@ -225,3 +225,27 @@ def test_a_cancelled_job_disturbs_nobody(stores):
     second = stores.urgent(lambda s: s.open_transmission(source()))
     go.set()
     assert second.result(WAIT) == 1
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("lane", ["urgent", "stepwise"])
+def test_where_the_thread_ends_nobody_is_left_waiting_and_a_sentence_says_so(stores, caplog, lane):
+    def leave(*_: object) -> None:
+        raise SystemExit(3)
+
+    go = held_up(stores)
+    number = stores.urgent(lambda s: s.open_transmission(source()))
+    futures = [getattr(stores, lane)(leave), stores.stepwise(lambda s, _: s.prove())]
+    go.set()
+    if lane == "stepwise":
+        assert number.result(WAIT)
+    else:
+        futures.append(number)
+    for future in futures:
+        with pytest.raises(StorageFailedError, match="has to be started again"):
+            future.result(WAIT)
+    stores.stop()  # the thread has ended
+    assert "has to be started again" in stores.failed
+    assert [r.levelno for r in caplog.records] == [logging.ERROR]
+    with pytest.raises(StorageFailedError, match="has to be started again"):
+        stores.urgent(lambda s: s.prove()).result(WAIT)

@@ -238,12 +238,11 @@ def test_when_the_thread_itself_is_ended_nobody_waits_for_ever_and_the_store_is_
         raise SystemExit
 
     go = held_up(stores)
-    stores.urgent(end)
-    rest = [stores.urgent(lambda s: s.identity), stores.later(lambda s: s.identity)]
+    rest = [stores.urgent(end), stores.urgent(lambda s: s.identity), stores.later(lambda s: s.identity)]
     rest.append(stores.stepwise(lambda s, _serve: s.identity))
     go.set()
     for future in rest:
-        with pytest.raises(StorageFailedError, match="the agent is stopping"):
+        with pytest.raises(StorageFailedError, match="has to be started again"):
             future.result(WAIT)
     stores.stop()
     assert open_store().open_transmission(source()) == 1  # the lock is free
