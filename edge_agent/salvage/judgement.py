@@ -42,15 +42,25 @@ _STILL_TO_BE_READ = (
     " WHERE t.converted = 0"
     " OR EXISTS (SELECT 1 FROM specimen_group g WHERE g.transmission = t.id AND g.held + g.failed > 0)"
 )
+_TO_BE_READ_ONCE_MORE = (
+    "SELECT b.transmission, b.facts FROM told_bytes b JOIN reread r ON r.transmission = b.transmission"
+    " JOIN transmission t ON t.id = b.transmission"
+)
 
 
 class Judgement:
-    def __init__(self, found: sqlite3.Connection, chain: Chain, loss: Loss, *, current: bool) -> None:
-        """``found`` was listened to (``told.py``). ``current``: its schema is today's."""
+    def __init__(self, found: sqlite3.Connection, chain: Chain, loss: Loss, *, current: bool, noted: bool) -> None:
+        """``found`` was listened to (``told.py``). ``current``: its schema is today's.
+
+        ``noted``: the store was closed in order, so that whatever was handed to the broker is noted. An agent that was
+        killed, or could not write, may have handed over what no attempt tells of: it notes that afterwards.
+        """
         self._current = current
+        self._noted = noted
         self._found = found
         self._chain = chain
         self._loss = loss
+        self._nobodys: set[int] = set()  # transmissions whose own rows may name another analyser
         self.carried = Carried()
         self.mended = False  # a moment that cannot be
 
@@ -102,11 +112,18 @@ class Judgement:
             self._do("INSERT INTO judged VALUES (?, ?)", transmission, int(sound))
         empty = hashlib.sha256().hexdigest()
         self._do("INSERT OR IGNORE INTO judged SELECT transmission, 1 FROM told_bytes WHERE raw = ?", empty)
-        for number, text in self._all(_STILL_TO_BE_READ):
+        self._hold_against_chain(_STILL_TO_BE_READ)
+
+    def _hold_against_chain(self, sql: str) -> None:
+        """What is going to be read: also how its frames were cut, whose it is, and under which profile it is read."""
+        for number, text in self._all(sql):
             told = json.loads(text)
             found = end_facts(self, number) if self._current else frames_facts(self, number)
-            if any(told.get(name, digest) != digest for name, digest in found.items()):
+            spoiled = {name for name, digest in found.items() if told.get(name, digest) != digest}
+            if spoiled:
                 self._do("UPDATE judged SET sound = 0 WHERE transmission = ?", number)
+            if "row" in spoiled:
+                self._nobodys.add(number)
 
     def rows(self, sql: str, values: Values = ()) -> list[Row]:
         """As ``coverage.py`` reads them."""
@@ -140,7 +157,7 @@ class Judgement:
                 continue
             self._do("DELETE FROM outbox WHERE number = ?", number)
             if state in _OPEN and self._one("SELECT 1 FROM told_filed WHERE id = ?", id_) is None:
-                self._miss(id_, analyser, transmission, never_sent=state == "queued" and attempts == 0)
+                self._miss(id_, analyser, transmission, never_sent=self._noted and state == "queued" and attempts == 0)
 
     def _is_told(self, id_: str, told: dict[str, str]) -> bool:
         """Where the chain is whole it tells of every message; one it does not know has a spoiled id."""
@@ -243,8 +260,10 @@ class Judgement:
     def _judge_transmissions(self) -> None:
         self._stand_in()
         self._look_for_what_waited()
+        self._hold_against_chain(_TO_BE_READ_ONCE_MORE)
         unread = self._all(
-            "SELECT t.id, t.analyser FROM transmission t WHERE t.id NOT IN (SELECT transmission FROM sound)"
+            "SELECT t.id, t.analyser, ifnull(r.analyser, '') FROM transmission t"
+            " LEFT JOIN told_read r ON r.transmission = t.id WHERE t.id NOT IN (SELECT transmission FROM sound)"
             " AND (t.converted = 0 OR t.id IN (SELECT transmission FROM reread)"
             " OR EXISTS (SELECT 1 FROM specimen_group g WHERE g.transmission = t.id AND g.held + g.failed > 0))"
         )
@@ -255,8 +274,9 @@ class Judgement:
             " WHERE b.transmission NOT IN (SELECT id FROM transmission) AND ifnull(r.waiting, 1) > 0"
             " AND b.transmission NOT IN (SELECT transmission FROM told_purged)"
         )
-        self._loss.transmissions += [MissingTransmission(number, analyser) for number, analyser in (*unread, *lost)]
-        for number, _ in unread:
+        named = [(number, told if number in self._nobodys else analyser) for number, analyser, told in unread]
+        self._loss.transmissions += [MissingTransmission(number, analyser) for number, analyser in (*named, *lost)]
+        for number, *_ in unread:
             self._interrupt(number)
         self._do("DELETE FROM chunk WHERE transmission NOT IN (SELECT transmission FROM sound)")
         self._do("DELETE FROM reread WHERE transmission NOT IN (SELECT transmission FROM sound)")

@@ -28,7 +28,7 @@ from edge_agent.salvage.told import Chain, listen
 from edge_agent.store import backup, schema, soundness
 from edge_agent.store.connection import Database
 from edge_agent.store.directory import DirectoryLock, database_files
-from edge_agent.store.identity import FILE, name_in, read_witness
+from edge_agent.store.identity import FILE, ended_well, name_in, read_witness
 
 _UNKNOWN = "00000000"  # the identity of a store that cannot say it any more
 
@@ -134,7 +134,13 @@ class _Damaged:
         read = counts(connection)
         self._recognise(connection)
         self._chain = listen(connection)
-        judgement = Judgement(connection, self._chain, self.loss, current=self._version == schema.migrations()[-1][0])
+        judgement = Judgement(
+            connection,
+            self._chain,
+            self.loss,
+            current=self._version == schema.migrations()[-1][0],
+            noted=not (self.loss.commits or self.loss.frames) and ended_well(self._evidence.identity, self.identity),
+        )
         judgement.run()
         self.carried = judgement.carried
         whole = self._chain.whole and not spoiled and not self.loss.frames and counts(connection) == read

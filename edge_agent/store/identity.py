@@ -45,6 +45,7 @@ class _Known:
     identity: str
     reserved: int
     promised: int
+    ended: bool = False  # since the last start everything was noted, and the store was closed
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +150,7 @@ class Identity:
             os.close(witness)
         if not self._database.broken:
             last = self._last()
-            self._write(_Known(self.text, last, last))
+            self._write(_Known(self.text, last, last, ended=True))
 
     def _promise(self, last: int) -> None:
         try:
@@ -191,8 +192,9 @@ class Identity:
 def _known(file: Path) -> _Known | None:
     try:
         facts = json.loads(file.read_text("utf-8"))
-        return _Known(str(facts["identity"]), int(facts["reserved"]), int(facts["promised"]))
-    except (FileNotFoundError, ValueError, KeyError, OverflowError, RecursionError, TypeError):
+        ended = facts.get("ended") is True
+        return _Known(str(facts["identity"]), int(facts["reserved"]), int(facts["promised"]), ended)
+    except (FileNotFoundError, ValueError, KeyError, OverflowError, RecursionError, TypeError, AttributeError):
         return None
 
 
@@ -207,6 +209,12 @@ def name_in(file: Path) -> str:
     """The identity ``file`` (``identity.json``) says; "" where it cannot be read."""
     known = _known(file)
     return known.identity if known else ""
+
+
+def ended_well(file: Path, identity: str) -> bool:
+    """Whether ``file`` says that the store ``identity`` was closed with everything noted since its last start."""
+    known = _known(file)
+    return known is not None and known.ended and known.identity == identity
 
 
 def read_witness(path: Path) -> tuple[str, int] | None:

@@ -198,6 +198,47 @@ def test_a_message_whose_text_is_lost_is_read_again_if_it_never_went_out_and_nam
     store.close()
 
 
+def altered(data_dir: Path, *statements: str) -> None:
+    other = sqlite3.connect(data_dir / "agent.db")
+    for sql in statements:
+        other.execute(sql)
+    other.commit()
+    other.close()
+
+
+def test_where_the_agent_was_killed_a_message_without_its_text_may_have_gone_out_before_that_was_noted(data_dir):
+    def work() -> None:
+        queued(opened(data_dir), "S1", payload=b"MSH|last")  # handed to the broker, and then the power goes
+        os._exit(0)
+
+    assert in_child(work) == 0
+    altered(data_dir, "UPDATE payload SET payload = X'00' WHERE number = (SELECT max(number) FROM outbox)")
+    done = salvage(data_dir)
+    store = opened(data_dir)
+    assert [(m.id[9:], m.analyser) for m in done.loss.messages] == [(f"{91:011d}", "xn1")]
+    assert done.carried.reread == 0
+    assert store.next_unconverted(100) == []
+    assert [one.analyser for one in done.loss.resend] == ["xn1"]
+    store.close()
+
+
+def test_what_would_be_read_once_more_and_is_not_as_it_came_is_sent_again_by_who_sent_it(data_dir, content):
+    [number, transmission] = [(row[0], row[21]) for row in content["outbox"] if row[8] == "queued"][-1]
+    altered(
+        data_dir,
+        f"UPDATE payload SET payload = X'00' WHERE number = {number}",
+        f"UPDATE transmission SET analyser = 'xn3' WHERE id = {transmission}",
+    )
+    done = salvage(data_dir)
+    assert done.carried.reread == 0
+    assert [(t.number, t.analyser) for t in done.loss.transmissions] == [(transmission, "xn1")]
+    assert [one.analyser for one in done.loss.resend] == ["xn1"]
+    store = opened(data_dir)
+    assert store.next_unconverted(100) == []
+    assert store.verification().run() is None
+    store.close()
+
+
 def test_an_altered_text_is_never_sent(data_dir, content):
     data = (data_dir / "agent.db").read_bytes()
     at = data.index(bytes([65 + 89]) * 600)  # of the last message, which is queued
