@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from edge_agent.clock import Clock
 from edge_agent.publisher import backoff
@@ -50,6 +50,7 @@ class Outbox:
     def __init__(self, store: StoreThread, clock: Clock) -> None:
         self._store = store
         self._clock = clock
+        self._owed: list[tuple[str, str]] = []  # notes a failing disk did not take; only the store's thread looks at it
 
     async def ready(self, limit: int, since: datetime | None, skip: Collection[str]) -> Ready:
         """Rows to publish, in order, one per specimen; ``since``: only those queued since then."""
@@ -62,11 +63,30 @@ class Outbox:
 
     def note_published(self, sent: Sequence[tuple[str, str]]) -> "Future[None]":
         """(message, replay) of each. Not awaited: whether it reached the broker is told by PUBACK, not by this."""
-        return self._store.later(lambda s: _published(s, sent))
+        noted = self._store.later(lambda s: _published(s, sent))
+        noted.add_done_callback(lambda done: self._owe(done, sent))
+        return noted
 
     async def together(self, heard: Sequence[Callable[[Store], T]]) -> list[T | RefusedError]:
-        """In one transaction and in their order. What the store refuses stops none of the others."""
-        return await self._do(lambda s: [_tried(s, job) for job in heard])
+        """In one transaction and in their order. What the store refuses stops none of the others.
+
+        Before them what is still owed: an answer to what is not known to have gone out would be taken for a forged one.
+        """
+        owed: list[tuple[str, str]] = []
+
+        def job(store: Store) -> list[T | RefusedError]:
+            owed.extend(self._owed)
+            self._owed.clear()
+            _published(store, owed)
+            return [_tried(store, one) for one in heard]
+
+        done = self._store.later(job)
+        done.add_done_callback(lambda ended: self._owe(ended, owed))
+        return await asyncio.wrap_future(done)
+
+    def _owe(self, ended: "Future[Any]", sent: Sequence[tuple[str, str]]) -> None:
+        if not ended.cancelled() and ended.exception() is not None:
+            self._owed.extend(sent)
 
     @staticmethod
     def puback(message: str, code: int, detail: str) -> Callable[[Store], MessageState]:

@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 from support_delivery import AtOnce, Rig
+from support_whole_publisher import Lane
 
 from edge_agent.publisher import outbox as module
+from edge_agent.publisher.answers import AckMessage
+from edge_agent.publisher.options import MqttOptions
 from edge_agent.publisher.outbox import Outbox, Unfinished
 from edge_agent.states import MessageState
-from edge_agent.store.errors import RefusedError
+from edge_agent.store.errors import RefusedError, StorageFailedError
 from edge_agent.store.rows import Route
 
 
@@ -109,6 +112,22 @@ def test_a_note_about_a_message_retention_took_hinders_no_other(rig: Rig, outbox
     assert rig.notes(message) == ["published"]
     (attempt,) = rig.store.attempts(message)
     assert attempt.detail == "operator"
+
+
+def test_a_note_the_disk_did_not_take_is_written_before_an_answer_is_judged(rig: Rig) -> None:
+    lane: Any = Lane(rig.store)
+    outbox, message = Outbox(lane, rig.clock), rig.queue()
+    options = MqttOptions(urls=("mqtt://127.0.0.1",), site="seoul-01", gateway="gw-01")
+    ack = AckMessage("ivd", "AA", message, "", "", message.encode(), None)
+    lane.failing = True
+    outbox.note_published(((message, "original"),))
+    with pytest.raises(StorageFailedError):
+        rig.do(outbox.together([outbox.puback(message, 0, "")]))
+    lane.failing = False
+    [outcome] = rig.do(outbox.together([outbox.answer(ack, options, 0.0)]))
+    assert (outcome.wrong, outcome.state) == (None, MessageState.FILED)
+    rig.do(outbox.together([]))
+    assert rig.notes(message) == ["published", "ack"]
 
 
 def test_only_what_is_open_is_blocked(rig: Rig, outbox: Outbox) -> None:
