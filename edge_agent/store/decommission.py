@@ -20,6 +20,7 @@ from edge_agent.store.directory import (
 from edge_agent.store.identity import FILE, WITNESS
 
 MARK = "decommissioned"
+_OF_SALVAGES = ("evidence-*", "salvage.partial")
 
 
 def mark(data_dir: Path, facts: Mapping[str, str]) -> None:
@@ -46,17 +47,18 @@ def is_decommissioned(data_dir: Path) -> bool:
 def erase(data_dir: Path) -> list[Path]:
     """Delete the database and its copies; which files went. For who holds the directory's lock.
 
-    Also the copies that an interrupted backup or upgrade left: they have the same patients in them.
+    Also the copies that an interrupted backup, upgrade or salvage left: they have the same patients in them.
     """
     copies = (*data_dir.glob("agent-schema-*"), *(data_dir / UNFINISHED).glob("agent.db*"))
-    evidence = sorted(path for path in data_dir.glob("evidence-*/*") if path.is_file())  # of a salvage
+    evidence = sorted(path for name in _OF_SALVAGES for path in data_dir.glob(f"{name}/*") if path.is_file())
     named = (data_dir / FILE, data_dir / WITNESS)  # say that there was a store
     files = (*database_files(data_dir), hidden_name(database_files(data_dir)[0]), *sorted(copies), *evidence, *named)
     gone = [path for path in files if path.exists()]
     for path in gone:
         path.unlink()
-    for folder in data_dir.glob("evidence-*"):
-        folder.rmdir()
+    for name in _OF_SALVAGES:
+        for folder in data_dir.glob(name):
+            folder.rmdir()
     forget_unfinished(data_dir)
     sync_directory(data_dir)
     return gone

@@ -144,8 +144,10 @@ def test_a_command_that_another_one_overtook_changes_nothing_for_that_one(case: 
 
 
 def test_erasing_leaves_no_copy_of_the_database_behind(tmp_path: Path) -> None:
+    # What is there of a salvage that was interrupted: the damaged store, and the one that was being made of it.
+    salvage = ("evidence-20261124T000000Z/agent.db", "salvage.partial/found.db", "salvage.partial/agent.db-wal")
     names = ("agent.db", "agent.db-wal", "agent.db-shm", "agent.db.closing", "agent-schema-1.db")
-    for name in (*names, "agent-schema-2.partial", "backup.partial/agent.db", "backup.partial/agent.db-wal"):
+    for name in (*names, "agent-schema-2.partial", "backup.partial/agent.db", "backup.partial/agent.db-wal", *salvage):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"CANARY")
     (tmp_path / MARK).touch()
