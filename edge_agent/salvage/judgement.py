@@ -146,6 +146,7 @@ class Judgement:
     # messages
 
     def _judge_messages(self) -> None:
+        self._address_as_told()
         told: dict[str, str] = dict(self._all("SELECT id, digest FROM told_message"))
         rows = self._found.execute(
             "SELECT o.number, o.id, o.analyser, o.digest, o.state, o.attempts, o.transmission, p.payload"
@@ -158,6 +159,16 @@ class Judgement:
             self._do("DELETE FROM outbox WHERE number = ?", number)
             if state in _OPEN and self._one("SELECT 1 FROM told_filed WHERE id = ?", id_) is None:
                 self._miss(id_, analyser, transmission, never_sent=self._noted and state == "queued" and attempts == 0)
+
+    def _address_as_told(self) -> None:
+        """Whose it is, and its number, are no part of a text: a whole chain says them, or it goes out as another's."""
+        if self._chain.whole:
+            changed = self._found.execute(
+                "UPDATE outbox SET analyser = m.analyser, sequence = m.sequence, identity = substr(m.id, 1, 8)"
+                " FROM told_message m WHERE m.id = outbox.id AND (outbox.analyser, outbox.sequence, outbox.identity)"
+                " <> (m.analyser, m.sequence, substr(m.id, 1, 8))"
+            )
+            self.mended |= changed.rowcount > 0
 
     def _is_told(self, id_: str, told: dict[str, str]) -> bool:
         """Where the chain is whole it tells of every message; one it does not know has a spoiled id."""

@@ -222,6 +222,24 @@ def test_where_the_agent_was_killed_a_message_without_its_text_may_have_gone_out
     store.close()
 
 
+def test_a_message_that_names_another_analyser_or_the_number_of_another_message_goes_out_as_it_was_queued(
+    data_dir, content
+):
+    first, second, third = [row for row in content["outbox"] if row[8] == "queued"][:3]
+    altered(
+        data_dir,
+        "DROP INDEX outbox_sequence",
+        f"UPDATE outbox SET analyser = 'xn3' WHERE number = {first[0]}",
+        f"UPDATE outbox SET sequence = {third[5]} WHERE number = {second[0]}",
+    )
+    done = salvage(data_dir)
+    assert not done.loss
+    store = opened(data_dir)
+    assert rows(store) == content
+    assert store.verification().run() is None
+    store.close()
+
+
 def test_what_would_be_read_once_more_and_is_not_as_it_came_is_sent_again_by_who_sent_it(data_dir, content):
     [number, transmission] = [(row[0], row[21]) for row in content["outbox"] if row[8] == "queued"][-1]
     altered(
