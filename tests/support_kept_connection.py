@@ -74,3 +74,4 @@ class KeptConnection:
 
     def close(self, *, keep_will: bool = False, end_session: bool = False) -> None:
         self.closed.append(end_session)
+        self.most = 0

@@ -30,18 +30,23 @@ from edge_agent.store.store import Store
 
 
 class Lane(AtOnce):
-    """The store's second lane; ``failing``: a disk that takes nothing, ``holding``: a store that is busy."""
+    """The store's second lane.
+
+    ``failing``: a disk that takes nothing, ``lying``: one that reports an error and took it, ``holding``: a busy store.
+    """
 
     def __init__(self, store: Store) -> None:
         super().__init__(store)
-        self.failing = self.holding = False
+        self.failing = self.lying = self.holding = False
         self.jobs = 0
         self._held: list[tuple[Future[Any], Any]] = []
 
     def later(self, job: Any) -> "Future[Any]":
         self.jobs += 1
         waits: Future[Any] = Future()
-        if self.failing:
+        if self.lying:
+            super().later(job)
+        if self.failing or self.lying:
             waits.set_exception(StorageFailedError("disk full"))
         elif self.holding:
             self._held.append((waits, job))
@@ -93,7 +98,7 @@ class Whole:
         self.wait(0)
 
     def end(self) -> None:
-        self.lane.failing = self.lane.holding = False
+        self.lane.failing = self.lane.lying = self.lane.holding = False
         try:
             if not self.task.done():
                 self.publisher.stop()

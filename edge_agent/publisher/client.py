@@ -83,7 +83,8 @@ class Connection:
 
     def limit(self, receive_maximum: int) -> None:
         """The broker's Receive Maximum (MQTT 5.0 §3.2.2.3.3), which paho ignores."""
-        self._limit = max(1, min(self._options.window, receive_maximum))
+        if self._said is None:
+            self._limit = max(1, min(self._options.window, receive_maximum))
 
     def publish(self, topic: str, payload: bytes, properties: Properties | None, *, retain: bool = False) -> int | None:
         """Hand over one QoS 1 message. Its packet id, or None when the connection is already gone."""
@@ -134,6 +135,7 @@ class Connection:
         ``end_session``: it forgets our subscriptions and what waits for us (§3.14.2.2.2); MQTT 3.1.1 has no such word.
         """
         self._said = self._said or (Cause.CLOSED, None, "closed by the gateway")
+        self._limit = 0  # its end may be long in coming; meanwhile nothing more is handed to it
         code = ReasonCode(PacketTypes.DISCONNECT, "Disconnect with will message") if keep_will and self._v5 else None
         properties = None
         if end_session and self._v5:

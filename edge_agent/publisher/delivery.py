@@ -85,12 +85,15 @@ class Delivery:
     # At the start, and every minute
 
     async def restore(self) -> None:
-        """Take up what an earlier life of the agent left at the broker."""
+        """Take up what is at the broker and nobody here waits for: left by an earlier life of the agent, or by a COMMIT
+        that reported an error and was made."""
         if self._options.confirm is Confirm.BROKER:
             return  # at-broker is this mode's last word
         due = self._clock.monotonic() + self._options.ack_timeout_s
         for row in await self._outbox.unfinished(MessageState.AT_BROKER):
-            self._board.outlet(row.route).retries.add(Waiting(row.id, Why.UNANSWERED, due, 1))
+            retries = self._board.outlet(row.route).retries
+            if row.id not in retries and row.id not in self._board.sent:
+                retries.add(Waiting(row.id, Why.UNANSWERED, due, 1))
 
     async def review(self) -> None:
         """People may have decided over messages meanwhile; and has anything waited too long for its answer?"""
@@ -127,8 +130,8 @@ class Delivery:
             if not session:
                 self._lost(outlet)
         if self._link.maximum_packet != self._limit:
-            self._limit = self._link.maximum_packet
             await self._unblock()
+            self._limit = self._link.maximum_packet  # only now: after a storage error the next connection tries again
         self.look()
 
     def _lost(self, outlet: Outlet) -> None:

@@ -11,6 +11,7 @@ own the store and does not decide what a result says.
 import asyncio
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
 
@@ -73,6 +74,7 @@ class Publisher:
         self._alarms = alarms
         self._inbox = Inbox()
         self._stopping = False
+        self._in_doubt = False  # a storage error: the store may be further than we are
         self._reviewed = clock.monotonic()
         self._decided: list[str] = []
         self._change: _Change | None = None
@@ -233,14 +235,23 @@ class Publisher:
                 self._retired.set()
             if self._link.retiring:
                 return
+            await self._catch_up()
             await self._follow_decisions()
             await self._delivery.pump()
             await self._reconciler.tick(self._options, self._gate)
             await self._review()
         except StorageFailedError:
+            self._in_doubt = True
             self._link.close()
         except RefusedError as error:
             _log.error("%s (%s)", error.sentence, error.code)
+
+    async def _catch_up(self) -> None:
+        """On the next connection after a storage error. It stays where storage still fails, for it tells of that."""
+        if self._in_doubt and self._link.room > 0:
+            with suppress(StorageFailedError):
+                await self._delivery.restore()
+                self._in_doubt = False
 
     async def _follow_decisions(self) -> None:
         if not self._decided:

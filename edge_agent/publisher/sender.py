@@ -22,6 +22,7 @@ from edge_agent.publisher.retries import Waiting, Why
 from edge_agent.publisher.troubles import GRAPHICS, Troubles
 from edge_agent.publisher.window import Lane
 from edge_agent.states import MessageState
+from edge_agent.store.errors import StorageFailedError
 from edge_agent.store.rows import OutboxRow
 
 _AT_A_TIME = 64  # rows asked of the store at once, whatever the window
@@ -119,9 +120,11 @@ class Sender:
         if self._link.room > 0:
             message = self._board.pauses.on_trial()
             if message is not None:
-                await self._send_again(message, None, Lane.RETRY)
-                if not self._board.in_flight(message):
-                    self._board.pauses.trial_lost(message)
+                try:
+                    await self._send_again(message, None, Lane.RETRY)
+                finally:
+                    if not self._board.in_flight(message):
+                        self._board.pauses.trial_lost(message)
 
     def _braked(self) -> bool:
         return self._clock.monotonic() < self._not_before
@@ -131,7 +134,15 @@ class Sender:
             entry = outlet.retries.pop_due(self._may_go_again)
             if entry is None:
                 return
-            await self._send_again(entry.id, entry, Lane.RETRY)
+            await self._send_taken(outlet, entry, Lane.RETRY)
+
+    async def _send_taken(self, outlet: Outlet, entry: Waiting, lane: Lane) -> None:
+        """An entry that was taken out of its retries. Its message is not handed out by the store: forgotten is lost."""
+        try:
+            await self._send_again(entry.id, entry, lane)
+        except StorageFailedError:
+            outlet.retries.add(entry)
+            raise
 
     def _may_go_again(self, entry: Waiting) -> bool:
         return entry.id not in self._suspicion.suspects and not self._board.in_flight(entry.id)
@@ -162,7 +173,7 @@ class Sender:
         entry = next((e for e in outlet.retries if self._may_go_again(e)), None)
         if entry is not None:
             outlet.retries.remove(entry.id)
-            await self._send_again(entry.id, entry, Lane.PROBE)
+            await self._send_taken(outlet, entry, Lane.PROBE)
             return
         parked = next((message for message, name in self._board.parked.items() if name == outlet.name), None)
         if parked is not None:  # the store does not hand it out meanwhile

@@ -157,6 +157,16 @@ def test_one_that_is_closed_while_it_is_opened_says_goodbye(make_desk: MakeDesk)
     assert desk.broker.over.wait(10)
 
 
+def test_one_that_is_closed_takes_nothing_more_whatever_the_broker_says(make_desk: MakeDesk) -> None:
+    """Its end may be long in coming, and what is due again would be handed over without end."""
+    desk = make_desk()
+    assert desk.connection.room > 0
+    desk.connection.close()
+    assert desk.connection.room == 0
+    desk.connection.limit(100)
+    assert desk.connection.room == 0
+
+
 def test_a_broker_that_answers_no_ping_is_given_up(make_desk: MakeDesk) -> None:
     """§3.12: PINGREQ is 0xC0 0x00."""
     desk = make_desk(keepalive_s=1)
