@@ -34,7 +34,7 @@ def pytest_sessionfinish() -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if not list(_OUTCOMES):
+    if not list(_OUTCOMES) and not ability.MISSING:
         return
     size = "everything" if scale.FULL else f"turn {scale.turn()} of {scale.TURNS}"
     terminalreporter.section(f"faults: {size}, FAULTS_SEED={scale.seed()}")

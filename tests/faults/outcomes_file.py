@@ -1,6 +1,7 @@
 """What the harnesses found, a line per scenario, kept in one JSON file that `docs/reliability.md` is made from.
 
-A scenario is written by its latest run; others stay. FAULTS_RESULTS names the file.
+A scenario is written by its latest run; others stay, and so does one that was run in full where this run is a sample.
+FAULTS_RESULTS names the file.
 """
 
 import json
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from faults.scale import FULL, seed
 
-from simulators.oracle import Verdict
+from simulators.oracle import FAULTS, Verdict
 
 FILE = Path(os.environ.get("FAULTS_RESULTS") or Path(__file__).parents[2] / "build" / "faults.json")
 RANDOM, ENUMERATED = "random", "enumerated"
@@ -78,6 +79,8 @@ class Outcomes:
     ) -> None:
         """Of a run through a whole laboratory, judged by the oracle; asserts that it is without fault."""
         counts = {name: len(verdict.of(name)) for name in ("lost", "doubled", "altered", "misattributed")}
+        others = [f"{len(verdict.of(name))} {name}" for name in FAULTS if name not in counts and verdict.of(name)]
+        note = "; ".join(filter(None, (", ".join(others), note)))
         self.add(Outcome(scenario, kind, trials, points, verdict.acknowledged, note=note, **counts))
         print(f"\n{scenario}: {trials} trials: {verdict.sentence()}")
         assert verdict.acknowledged > 0, "nothing was acknowledged, so nothing was tried"
@@ -88,7 +91,7 @@ class Outcomes:
         text = f"{switched_off}: {found}"
         known = self._found.get(scenario)
         if known is None:
-            known = Outcome(scenario, ENUMERATED, 0)
+            known = Outcome(scenario, ENUMERATED, 0, harness=self._harness)
         control = f"{known.control}; {text}" if known.control and text not in known.control else text
         self._found[scenario] = replace(known, control=control)
 
@@ -107,6 +110,8 @@ class Outcomes:
         kept = {o.scenario: o for o in read()}
         for outcome in self:
             old = kept.get(outcome.scenario)
+            if old is not None and old.full and not outcome.full:
+                continue  # the page shows what was run in full
             if outcome.trials == 0 and old is not None:
                 outcome = replace(old, control=outcome.control)
             elif not outcome.control and old is not None:

@@ -57,11 +57,24 @@ def ran(name: str) -> bool:
 
 
 def together(results: Iterable[str]) -> None:
-    """One file of outcomes; those of files that were not run stay."""
-    kept = {o.scenario: o for o in read()}
+    """One file of outcomes; those of files that were not run stay. What a run did not come to is not shown as found."""
+    results, there = list(results), names()
+    kept = {o.scenario: o for o in read() if o.harness in there and o.harness not in results}
     for name in results:
         kept |= {o.scenario: o for o in read(KEPT / f"{name}.json")}
     FILE.write_text(json.dumps([asdict(o) for o in kept.values()], indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+def unproved(results: Iterable[str]) -> list[str]:
+    """Scenarios that were not counted, or whose count nothing has shown to find anything."""
+    found = [o for name in results for o in read(KEPT / f"{name}.json")]
+    return [o.scenario for o in found if not (o.trials and o.control)]
+
+
+def missing(results: Iterable[str]) -> list[str]:
+    """What the machine cannot do, each once."""
+    logs = [(KEPT / f"{name}.log").read_text(encoding="utf-8", errors="replace") for name in results]
+    return sorted({line for log in logs for line in log.splitlines() if line.startswith("missing: ")})
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -78,7 +91,10 @@ def main(arguments: Sequence[str]) -> int:
     passed += [ran(name) for name in chosen if name in ALONE]
     together(chosen)
     page.write()
-    return 0 if all(passed) else 1
+    without, absent = unproved(chosen), missing(chosen)
+    for line in (*(f"no count, or no control of it: {name}" for name in without), *absent):
+        print(line)
+    return 0 if all(passed) and (absent or not without) else 1
 
 
 if __name__ == "__main__":
