@@ -24,8 +24,11 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerLab]:
         yield lab
 
 
-def a_moment(lab_part: str, most_s: float = 0.5) -> None:
-    time.sleep(chance(f"{lab_part} {time.monotonic_ns()}").uniform(0.0, most_s))
+moments, takeovers = chance("moments of the broker"), chance("takeover")
+
+
+def a_moment(most_s: float = 0.5) -> None:
+    time.sleep(moments.uniform(0.0, most_s))
 
 
 def test_a_broker_that_is_killed(lab: BrokerLab, outcomes: Outcomes) -> None:
@@ -45,7 +48,7 @@ def test_a_broker_that_comes_back_empty(lab: BrokerLab, outcomes: Outcomes) -> N
     def fault() -> None:
         lab.broker.kill()
         lab.broker.forget()
-        a_moment("empty")
+        a_moment()
         lab.broker.start()
         lab.something_filed()
 
@@ -56,7 +59,7 @@ def test_a_broker_that_refuses_connections_for_a_while(lab: BrokerLab, outcomes:
     def fault() -> None:
         lab.line.refuse()
         lab.comes("broker-down")
-        a_moment("refuses", 1.0)
+        a_moment(1.0)
         lab.line.well()
         lab.something_filed()
 
@@ -68,7 +71,7 @@ def test_an_access_list_that_is_changed_and_put_right(lab: BrokerLab, outcomes: 
         lab.broker.set_acl(f"topic read #\ntopic write {PREFIX}/down/#\ntopic write ivd/v1/_central/#\n")
         lab.broker.reload()
         lab.comes("broker-refused")
-        a_moment("revoked")
+        a_moment()
         lab.broker.set_acl(ALL_ALLOWED)
         lab.broker.reload()
         lab.goes("broker-refused")
@@ -177,7 +180,7 @@ def test_another_client_with_our_id(lab: BrokerLab, outcomes: Outcomes) -> None:
 
     def fault() -> None:
         client = paho.Client(CallbackAPIVersion.VERSION2, GATEWAY, protocol=paho.MQTTv5)
-        client.connect(HOST, lab.broker.port, clean_start=chance("takeover").random() < 0.5)
+        client.connect(HOST, lab.broker.port, clean_start=takeovers.random() < 0.5)
         client.loop_start()
         client.publish(f"{PREFIX}/state", NAMESAKE, 1, True).wait_for_publish(10)
         lab.comes("session-taken")

@@ -60,8 +60,11 @@ def well(lab: BrokerLab) -> Iterator[None]:
     assert defects == [], lab.agent.tail()
 
 
+moments = chance("moments of the line to the broker")
+
+
 def a_moment(most_s: float = 0.4) -> None:
-    time.sleep(chance(f"line {time.monotonic_ns()}").uniform(0.0, most_s))
+    time.sleep(moments.uniform(0.0, most_s))
 
 
 def test_a_line_whose_fault_only_time_can_tell(lab: BrokerLab, outcomes: Outcomes) -> None:
