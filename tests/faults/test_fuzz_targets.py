@@ -1,5 +1,6 @@
 """Whatever comes from outside, every reader answers with what it declares, soon, and without growing."""
 
+import gc
 import resource
 from collections.abc import Callable, Collection
 from contextlib import ExitStack
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 from faults.fuzz.shapes import inputs
 from faults.fuzz.table import TARGETS
-from faults.fuzz.target import HangError, Target, in_time
+from faults.fuzz.target import HangError, Run, Target, in_time
 from faults.outcomes_file import RANDOM, Outcome, Outcomes
 from faults.scale import many, seed
 from hypothesis import HealthCheck, Phase, given, settings
@@ -33,30 +34,40 @@ _runs: dict[str, int] = {}
 _found: list[str] = []
 
 
+PORTION = 1_000  # examples; what Hypothesis remembers of more takes hundreds of megabytes, and a second to go through
+
+
 def fuzz(target: Target, folder: Path, examples: int, phases: Collection[Phase] = tuple(Phase)) -> int:
     """How many inputs were tried; fails with the smallest one that was not dealt with."""
-    tried = 0
     with ExitStack() as stack:
         run = target.make(folder, stack)
-
-        @seeded(seed())
-        @settings(
-            max_examples=examples,
-            deadline=None,
-            database=None,
-            suppress_health_check=list(HealthCheck),
-            phases=phases,
-        )
-        @given(inputs(target))
-        def each(data: bytes) -> None:
-            nonlocal tried
-            tried += 1
-            with in_time():
-                run(data)
-
         for known in target.seeds():
             run(known)
-        each()
+        portions = range(0, examples, PORTION)
+        return sum(portion(target, run, min(PORTION, examples - at), seed() + at, phases) for at in portions)
+
+
+def portion(target: Target, run: Run, examples: int, number: int, phases: Collection[Phase]) -> int:
+    tried = 0
+
+    @seeded(number)
+    @settings(
+        max_examples=examples,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+        phases=phases,
+    )
+    @given(inputs(target))
+    def each(data: bytes) -> None:
+        nonlocal tried
+        tried += 1
+        with in_time():
+            run(data)
+
+    each()
+    del each
+    gc.collect()
     return tried
 
 
