@@ -146,8 +146,9 @@ def test_message_n_is_not_sent_again_until_the_next_one_is_answered(
     first, second = agent.queue("S1"), agent.queue("S1")
     until(lambda: second in central.ids(), "the second although the first has no answer")
     after = central.ids().index(second)
+    until(lambda: second in central.ids()[after + 1 :], "the second once more: time enough for the first")
+    assert first not in central.ids()[after:], "it waits for the answer to the second"
     central.ack(second, "AA")
     until(lambda: agent.filed(second), "the second filed")
-    assert first not in central.ids()[after:], "it waited for that"
     central.answer = lambda _m: "AA"
     until(lambda: agent.filed(first), "then the first goes again")
