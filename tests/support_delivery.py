@@ -31,6 +31,8 @@ from edge_agent.states import MessageState
 from edge_agent.store.rows import Route
 from edge_agent.store.store import Store
 
+ACK_TIMEOUT_S = 60.0
+
 
 class Steps:
     """A clock moved by hand."""

@@ -4,7 +4,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -33,6 +33,13 @@ from edge_agent.questions import Questions
 from edge_agent.support.facts import Support
 
 T = TypeVar("T")
+ONE_GOOD = records(
+    r"H|\^&|||BENCH-7|||||||P|LIS02-A2|20240612120000",
+    "P|1||P-1017",
+    "O|1|S24-0028||^^^NA|R",
+    "R|1|^^^NA|140|mmol/L||N||F||||20240612102000",
+    "L|1|N",
+)
 ONE_GOOD_ONE_HELD = records(  # the second specimen has no id
     r"H|\^&|||BENCH-7|||||||P|LIS02-A2|20240612120000",
     "P|1||P-1017",
@@ -147,19 +154,29 @@ def gateway(folder: Path, by: Reader | None = None) -> Iterator[Gateway]:
 
 
 @contextmanager
-def one_queued_one_held(folder: Path) -> Iterator[Gateway]:
-    """An agent with one message queued and one result held."""
+def having_received(folder: Path, text: bytes) -> Iterator[Gateway]:
+    """An agent that read ``text``."""
     with gateway(folder) as running:
-        running.bench.receive(ONE_GOOD_ONE_HELD)
+        running.bench.receive(text)
         running.bench.convert()
         yield running
 
 
-def stopped_with_the_same(folder: Path) -> Path:
-    """The configuration of an agent that does not run, with the same in its store."""
+def one_queued_one_held(folder: Path) -> AbstractContextManager[Gateway]:
+    """An agent with one message queued and one result held."""
+    return having_received(folder, ONE_GOOD_ONE_HELD)
+
+
+def stopped_having_received(folder: Path, text: bytes) -> Path:
+    """The configuration of an agent that does not run, with what became of ``text`` in its store."""
     config = folder / "edge-agent.toml"
     config.write_text(CONFIG, encoding="utf-8")
     with bench(folder / "data") as made:
-        made.receive(ONE_GOOD_ONE_HELD)
+        made.receive(text)
         made.convert()
     return config
+
+
+def stopped_with_the_same(folder: Path) -> Path:
+    """One message queued and one result held."""
+    return stopped_having_received(folder, ONE_GOOD_ONE_HELD)

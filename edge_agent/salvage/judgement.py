@@ -18,7 +18,7 @@ from edge_agent.identity import specimen_key
 from edge_agent.salvage.loss import Carried, Loss, MissingMessage, MissingTransmission
 from edge_agent.salvage.told import Chain
 from edge_agent.store.connection import Row, Values
-from edge_agent.store.coverage import end_facts, frames_facts
+from edge_agent.store.coverage import differing
 from edge_agent.store.soundness import LATEST
 
 _OPEN = ("queued", "at-broker", "rejected", "blocked")
@@ -117,9 +117,7 @@ class Judgement:
     def _hold_against_chain(self, sql: str) -> None:
         """What is going to be read: also how its frames were cut, whose it is, and under which profile it is read."""
         for number, text in self._all(sql):
-            told = json.loads(text)
-            found = end_facts(self, number) if self._current else frames_facts(self, number)
-            spoiled = {name for name, digest in found.items() if told.get(name, digest) != digest}
+            spoiled = differing(self, number, json.loads(text), current=self._current)
             if spoiled:
                 self._do("UPDATE judged SET sound = 0 WHERE transmission = ?", number)
             if "row" in spoiled:

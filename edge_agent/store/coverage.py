@@ -109,6 +109,12 @@ def end_facts(database: Rows, transmission: int) -> dict[str, str]:
     return {**frames_facts(database, transmission), "row": transmission_digest(database, transmission)}
 
 
+def differing(database: Rows, transmission: int, told: Mapping[str, str], *, current: bool) -> set[str]:
+    """Which facts of an ended transmission are not as ``told``; where the schema is not ``current``, its row's aside."""
+    found = end_facts(database, transmission) if current else frames_facts(database, transmission)
+    return {name for name, digest in found.items() if told.get(name, digest) != digest}
+
+
 def frames_facts(database: Rows, transmission: int) -> Mapping[str, str]:
     digest = FramesDigest()
     digest.update(database.rows(f"{FRAMES} ORDER BY position", (transmission,)))

@@ -134,9 +134,8 @@ class Outbox:
                 " AND (:analyser IS NULL OR o.analyser = :analyser) ORDER BY o.number LIMIT :limit",
                 {"state": state, "number": number, "analyser": analyser, "limit": limit},
             )
-        return [
-            _outbox_row(row, self._database.steady) for row in sorted(found)[:limit]
-        ]  # a row begins with its number
+        in_order = sorted(found)  # a row begins with its number
+        return [_outbox_row(row, self._database.steady) for row in in_order[:limit]]
 
     def _number(self, id: str) -> int:
         number: int | None = self._database.value("SELECT number FROM outbox WHERE id = ?", (id,))

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from edge_agent.store import schema
 from edge_agent.store.connection import Database
-from edge_agent.store.coverage import end_facts, frames_facts
+from edge_agent.store.coverage import differing
 from edge_agent.store.errors import StorageFailedError, StoreCorruptError
 
 LATEST = 253_402_300_799_999_999  # the last moment of the year 9999: what is later is no moment
@@ -58,11 +58,9 @@ def check(database: Database) -> None:
 
 
 def _check_bytes(database: Database, waiting: Sequence[str]) -> None:
-    upgraded = not schema.is_old(database)  # the digest of its own row is over today's columns
+    current = not schema.is_old(database)
     for number, facts, _ in database.rows(_TOLD, (json.dumps(waiting),)):
-        told = json.loads(facts)
-        found = end_facts(database, int(number)) if upgraded else frames_facts(database, int(number))
-        if any(told.get(name, digest) != digest for name, digest in found.items()):
+        if differing(database, int(number), json.loads(facts), current=current):
             raise StoreCorruptError("what an analyser sent, and is still to be read, is not as it was stored")
 
 

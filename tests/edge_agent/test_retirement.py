@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from support_conversion import Bench, bench
-from support_gateway import CONFIG, STARTED
-from support_pipeline import records, source
+from support_gateway import CONFIG, ONE_GOOD, STARTED
+from support_pipeline import source
 
 from edge_agent import retirement
 from edge_agent.cli.main import main
@@ -17,14 +17,6 @@ from edge_agent.errors import AgentError, OutOfServiceError
 from edge_agent.retirement import REFUSES_S, Retirement
 from edge_agent.store.decommission import MARK, erase, refuse_decommissioned
 from edge_agent.store.errors import NoteRequiredError
-
-TEXT = records(
-    r"H|\^&|||BENCH-7|||||||P|LIS02-A2|20240612120000",
-    "P|1||P-1017",
-    "O|1|S24-0028||^^^NA|R",
-    "R|1|^^^NA|140|mmol/L||N||F||||20240612102000",
-    "L|1|N",
-)
 
 
 class Clock:
@@ -100,7 +92,7 @@ def test_a_command_that_died_in_between_does_not_refuse_them_for_ever(case: Case
 
 
 def test_what_waits_refuses_it_and_analysers_are_served_on(case: Case) -> None:
-    case.bench.receive(TEXT)
+    case.bench.receive(ONE_GOOD)
     case.bench.convert()
     with pytest.raises(AgentError, match="1 unfiled"):
         case.ask("decommission-stop")
@@ -156,7 +148,7 @@ def test_erasing_leaves_no_copy_of_the_database_behind(tmp_path: Path) -> None:
 
 
 def test_to_give_something_up_needs_a_note(case: Case) -> None:
-    case.bench.receive(TEXT)
+    case.bench.receive(ONE_GOOD)
     case.bench.convert()
     with pytest.raises(NoteRequiredError):
         case.decommission(abandon=True)

@@ -10,9 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner, Result
-from support_conversion import bench
-from support_gateway import CONFIG, gateway
-from support_pipeline import records
+from support_gateway import CONFIG, ONE_GOOD, gateway, stopped_having_received
 
 from edge_agent.backup import archive, restoring
 from edge_agent.backup import room as backup_room
@@ -21,23 +19,11 @@ from edge_agent.cli.main import main
 from edge_agent.store.directory import DirectoryLock
 from edge_agent.store.errors import StoreLockedError
 
-TEXT = records(
-    r"H|\^&|||BENCH-7|||||||P|LIS02-A2|20240612120000",
-    "P|1||P-1017",
-    "O|1|S24-0028||^^^NA|R",
-    "R|1|^^^NA|140|mmol/L||N||F||||20240612102000",
-    "L|1|N",
-)
-
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     """Of an agent that does not run, with one message in its store and a backup of it in ``out``."""
-    config = tmp_path / "edge-agent.toml"
-    config.write_text(CONFIG, encoding="utf-8")
-    with bench(tmp_path / "data") as made:
-        made.receive(TEXT)
-        made.convert()
+    config = stopped_having_received(tmp_path, ONE_GOOD)
     (tmp_path / "out").mkdir()
     backed_up(config)
     return config

@@ -5,27 +5,16 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from support_gateway import Gateway, gateway
-from support_pipeline import records
+from support_gateway import ONE_GOOD, Gateway, having_received
 
 from edge_agent.cli.main import main
 from edge_agent.errors import AgentError
 from edge_agent.states import MessageState
 
-TEXT = records(
-    r"H|\^&|||BENCH-7|||||||P|LIS02-A2|20240612120000",
-    "P|1||P-1017",
-    "O|1|S24-0028||^^^NA|R",
-    "R|1|^^^NA|140|mmol/L||N||F||||20240612102000",
-    "L|1|N",
-)
-
 
 @pytest.fixture
 def made(tmp_path: Path) -> Iterator[Gateway]:
-    with gateway(tmp_path) as running:
-        running.bench.receive(TEXT)
-        running.bench.convert()
+    with having_received(tmp_path, ONE_GOOD) as running:
         yield running
 
 
@@ -54,7 +43,7 @@ def test_a_message_that_is_set_aside_is_not_sent_and_what_that_means_is_said(mad
 
 def test_its_results_are_not_sent_when_the_analyser_repeats_them(made: Gateway) -> None:
     made.answer("set-aside", ids=[message(made)], note="entered by hand")
-    made.bench.receive(TEXT)
+    made.bench.receive(ONE_GOOD)
     made.bench.convert()
     assert [row.state for row in made.bench.messages()] == [MessageState.SET_ASIDE]
     assert made.bench.do(lambda s: s.ready(10)) == []

@@ -9,7 +9,7 @@ import pytest
 from support_broker import Broker, running
 from support_byte_broker import TAKEN, Desk, MakeDesk
 from support_byte_broker import Broker as ByteBroker
-from support_delivery import Steps
+from support_delivery import ACK_TIMEOUT_S, Rig, Steps
 from support_publisher import Agent, Central, MakeAgent, MakeCentral
 from support_whole_publisher import MakeWhole, Whole
 
@@ -101,3 +101,11 @@ def data(tmp_path: Path, new_store: Path) -> Path:
     folder = tmp_path / "data"
     shutil.copytree(new_store, folder)
     return folder
+
+
+@pytest.fixture
+def rig(data: Path) -> Iterator[Rig]:
+    """Eight slots: four kept for what is received since the connection came up, two at most for what goes again."""
+    made = Rig(data, ack_timeout_s=ACK_TIMEOUT_S, unfiled=8)
+    yield made
+    made.end()

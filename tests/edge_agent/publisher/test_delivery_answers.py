@@ -4,13 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support_delivery import Rig
+from support_delivery import ACK_TIMEOUT_S, Rig
 
 from edge_agent.publisher.events import Cause
 from edge_agent.states import MessageState
 from edge_agent.store.rows import Route
 
-ACK_TIMEOUT_S = 60.0
 FIRST_BACKOFF_S = 5.0
 FIRST_PAUSE_S = 30.0
 

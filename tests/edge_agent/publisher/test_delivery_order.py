@@ -1,24 +1,14 @@
 """Which message goes next, and what may go at all: on a clock moved by hand."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support_delivery import Rig
+from support_delivery import ACK_TIMEOUT_S, Rig
 
 from edge_agent.states import MessageState
 from edge_agent.store.rows import Route
 
-ACK_TIMEOUT_S = 60.0
 PROBE_S = 60.0
-
-
-@pytest.fixture
-def rig(data: Path) -> Iterator[Rig]:
-    """Eight slots: four of them kept for what is received since the connection came up."""
-    made = Rig(data, ack_timeout_s=ACK_TIMEOUT_S, unfiled=8)
-    yield made
-    made.end()
 
 
 def backlog(rig: Rig, count: int) -> list[str]:

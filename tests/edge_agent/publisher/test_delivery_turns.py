@@ -1,26 +1,16 @@
 """Whose turn it is when retries, probes, trials and suspects want to go; on a clock moved by hand."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support_delivery import Rig
+from support_delivery import ACK_TIMEOUT_S, Rig
 
 from edge_agent.publisher import sender
 from edge_agent.states import MessageState
 from edge_agent.store.rows import Chunk, ChunkKind, OutboxRow, Route, Settlement, Source
 
-ACK_TIMEOUT_S = 60.0
 PROBE_S = 60.0
-
-
-@pytest.fixture
-def rig(data: Path) -> Iterator[Rig]:
-    """Eight slots, two of them for what goes again."""
-    made = Rig(data, ack_timeout_s=ACK_TIMEOUT_S, unfiled=8)
-    yield made
-    made.end()
 
 
 def test_rejected_ones_the_store_gives_out_again_take_a_quarter_of_the_slots(rig: Rig) -> None:
