@@ -1,96 +1,22 @@
 """Salvage: what can be read comes out as it was, what cannot is named, the damaged files stay as they were."""
 
-import hashlib
 import os
 import shutil
 import sqlite3
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "store"))  # the store's helpers lie beside its tests
-
-from store_faults import in_child  # after the path above
-from store_helpers import StillClock, at_broker, filed, queued, source
+from salvage_helpers import KNOWN, TABLES, altered, opened, pages_of, rows, salvage, spoil
+from store_faults import in_child
+from store_helpers import queued
 
 from edge_agent.errors import AgentError
 from edge_agent.salvage import evidence
 from edge_agent.salvage.found import Scratch, version_of
 from edge_agent.salvage.image import PAGE, Image
-from edge_agent.salvage.salvaging import Salvaged, Salvaging
-from edge_agent.salvage.trees import Forest
-from edge_agent.states import MessageState
-from edge_agent.store import schema
 from edge_agent.store.directory import SALVAGING, database_files
 from edge_agent.store.errors import StoreCorruptError, StoreLockedError, StoreTooNewError
-from edge_agent.store.rows import Chunk, ChunkKind
-from edge_agent.store.store import Store
 from edge_agent.store.unfiled import count_unfiled
-
-KNOWN = schema.migrations()[-1][0]
-
-TABLES = ("transmission", "chunk", "specimen_group", "observation", "seen", "outbox", "payload", "attempt", "counter")
-# STX, frame number 1, text, ETX; the digits are the sum of what lies between modulo 256 (LIS01-A2 6.3.1.2): 0xE5.
-FRAME = Chunk(ChunkKind.FRAME, b"\x021H|\\^&\r\x03E5\r\n", b"H|\\^&\r", 1, last=True)
-
-
-def opened(data_dir: Path, **options: object) -> Store:
-    return Store.open(data_dir, StillClock(), reserve_mb=0, low_water_mb=0, allow_unsafe=True, **options)  # type: ignore[arg-type]
-
-
-def rows(store: Store) -> dict[str, list[tuple[object, ...]]]:
-    return {table: store.database.rows(f"SELECT * FROM {table} ORDER BY 1, 2") for table in TABLES}
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, list[tuple[object, ...]]]]:
-    """A store with messages in every state, results that are held, and transmissions that still came in."""
-    data_dir = tmp_path_factory.mktemp("made") / "data"
-    store = opened(data_dir)
-    for number in range(90):
-        holds = [f"h{number}"] if number % 9 == 0 else []
-        values = [f"{number}/{n}" for n in range(6)]
-        payload = b"MSH|" + bytes([65 + number]) * 600
-        sent = queued(store, f"S{number % 30}", values=values, holds=holds, payload=payload)
-        if number % 3 == 0:
-            filed(store, sent)
-        elif number % 3 == 1:
-            at_broker(store, sent)
-    for _ in range(40):
-        store.append(store.open_transmission(source()), [FRAME] * 5)
-    content = rows(store)
-    store.close()
-    return data_dir, content
-
-
-@pytest.fixture
-def data_dir(tmp_path: Path, made: tuple[Path, object]) -> Path:
-    shutil.copytree(made[0], tmp_path / "data")
-    return tmp_path / "data"
-
-
-@pytest.fixture
-def content(made: tuple[Path, dict[str, list[tuple[object, ...]]]]) -> dict[str, list[tuple[object, ...]]]:
-    return made[1]
-
-
-def salvage(data_dir: Path) -> Salvaged:
-    return Salvaging(data_dir, ["xn1"], StillClock()).salvage()
-
-
-def pages_of(data_dir: Path, tree: str, tmp_path: Path) -> list[int]:
-    scratch = Scratch(tmp_path / "scratch.db", KNOWN)
-    with Image(*database_files(data_dir)[:2]) as image:
-        homes = Forest(image, scratch.trees({})).homes
-    scratch.close()
-    return [number for number, name in sorted(homes.items()) if name == tree]
-
-
-def spoil(data_dir: Path, page: int, *, at: int = 0, size: int = PAGE) -> None:
-    with (data_dir / "agent.db").open("r+b") as file:
-        file.seek((page - 1) * PAGE + at)
-        file.write(b"\xff" * size)
 
 
 def test_a_store_without_damage_comes_out_as_it_was(data_dir, content):
@@ -117,10 +43,7 @@ def test_numbers_and_ids_that_were_given_are_not_given_again(data_dir, content):
 
 
 def test_a_count_that_went_bad_is_not_believed_against_a_whole_chain(data_dir, content):
-    other = sqlite3.connect(data_dir / "agent.db")
-    other.execute("UPDATE sqlite_sequence SET seq = 4000 WHERE name = 'transmission'")
-    other.commit()
-    other.close()
+    altered(data_dir, "UPDATE sqlite_sequence SET seq = 4000 WHERE name = 'transmission'")
     salvage(data_dir)
     store = opened(data_dir)
     assert rows(store) == content
@@ -155,139 +78,6 @@ def test_a_spoiled_schema_hides_no_row(data_dir, content):
     assert not done.loss
     store = opened(data_dir)
     assert rows(store) == content
-    store.close()
-
-
-def test_messages_whose_rows_are_lost_are_put_together_from_their_texts(data_dir, content, tmp_path):
-    pages = pages_of(data_dir, "outbox", tmp_path)
-    spoil(data_dir, pages[-1])
-    done = salvage(data_dir)
-    assert done.carried.rebuilt > 0
-    assert not done.loss.messages
-    store = opened(data_dir)
-    before = {row[1]: row for row in content["outbox"]}
-    after = {row[1]: row for row in rows(store)["outbox"]}
-    filed_before = {id_ for id_, row in before.items() if row[8] == "filed"}
-    assert before.keys() - after.keys() <= filed_before  # a filed one without its row is known by the audit chain
-    for id_, row in after.items():
-        # number, id, identity, analyser, route, sequence; the specimen's key is made up in these tests; the digest
-        assert (row[:6], row[7]) == (before[id_][:6], before[id_][7])
-    texts = dict(rows(store)["payload"])
-    assert all(texts[row[0]] == dict(content["payload"])[row[0]] for row in after.values())
-    assert store.verification().run() is None
-    store.close()
-
-
-def test_a_message_whose_text_is_lost_is_read_again_if_it_never_went_out_and_named_if_it_may_have(
-    data_dir, content, tmp_path
-):
-    pages = pages_of(data_dir, "payload", tmp_path)
-    spoil(data_dir, pages[-2])
-    done = salvage(data_dir)
-    store = opened(data_dir)
-    texts = {row[0] for row in rows(store)["payload"]}
-    gone = [row for row in content["outbox"] if row[0] not in texts]
-    assert gone
-    never_sent = {row[21] for row in gone if row[8] == "queued"}
-    assert {t.id for t in store.next_unconverted(100)} == never_sent
-    assert {m.id for m in done.loss.messages} == {row[1] for row in gone if row[8] == "at-broker"}
-    known = {row[3] for row in rows(store)["seen"]}
-    assert known.isdisjoint({row[1] for row in gone if row[8] != "filed"})  # a resend of these goes out
-    assert [one.analyser for one in done.loss.resend] == ["xn1"]
-    assert store.verification().run() is None
-    store.close()
-
-
-def altered(data_dir: Path, *statements: str) -> None:
-    other = sqlite3.connect(data_dir / "agent.db")
-    for sql in statements:
-        other.execute(sql)
-    other.commit()
-    other.close()
-
-
-def test_where_the_agent_was_killed_a_message_without_its_text_may_have_gone_out_before_that_was_noted(data_dir):
-    def work() -> None:
-        queued(opened(data_dir), "S1", payload=b"MSH|last")  # handed to the broker, and then the power goes
-        os._exit(0)
-
-    assert in_child(work) == 0
-    altered(data_dir, "UPDATE payload SET payload = X'00' WHERE number = (SELECT max(number) FROM outbox)")
-    done = salvage(data_dir)
-    store = opened(data_dir)
-    assert [(m.id[9:], m.analyser) for m in done.loss.messages] == [(f"{91:011d}", "xn1")]
-    assert done.carried.reread == 0
-    assert store.next_unconverted(100) == []
-    assert [one.analyser for one in done.loss.resend] == ["xn1"]
-    store.close()
-
-
-def test_a_message_that_names_another_analyser_or_the_number_of_another_message_goes_out_as_it_was_queued(
-    data_dir, content
-):
-    first, second, third = [row for row in content["outbox"] if row[8] == "queued"][:3]
-    altered(
-        data_dir,
-        "DROP INDEX outbox_sequence",
-        f"UPDATE outbox SET analyser = 'xn3' WHERE number = {first[0]}",
-        f"UPDATE outbox SET sequence = {third[5]} WHERE number = {second[0]}",
-    )
-    done = salvage(data_dir)
-    assert not done.loss
-    store = opened(data_dir)
-    assert rows(store) == content
-    assert store.verification().run() is None
-    store.close()
-
-
-def test_what_would_be_read_once_more_and_is_not_as_it_came_is_sent_again_by_who_sent_it(data_dir, content):
-    [number, transmission] = [(row[0], row[21]) for row in content["outbox"] if row[8] == "queued"][-1]
-    altered(
-        data_dir,
-        f"UPDATE payload SET payload = X'00' WHERE number = {number}",
-        f"UPDATE transmission SET analyser = 'xn3' WHERE id = {transmission}",
-    )
-    done = salvage(data_dir)
-    assert done.carried.reread == 0
-    assert [(t.number, t.analyser) for t in done.loss.transmissions] == [(transmission, "xn1")]
-    assert [one.analyser for one in done.loss.resend] == ["xn1"]
-    store = opened(data_dir)
-    assert store.next_unconverted(100) == []
-    assert store.verification().run() is None
-    store.close()
-
-
-def test_an_altered_text_is_never_sent(data_dir, content):
-    data = (data_dir / "agent.db").read_bytes()
-    at = data.index(bytes([65 + 89]) * 600)  # of the last message, which is queued
-    spoil(data_dir, at // PAGE + 1, at=at % PAGE + 300, size=1)
-    with pytest.raises(StoreCorruptError, match="not as it was stored"):
-        opened(data_dir)
-    salvage(data_dir)
-    store = opened(data_dir)
-    for row in store.messages(states=tuple(MessageState), limit=1000):
-        assert hashlib.sha256(row.payload).hexdigest() == row.digest
-    store.close()
-
-
-@pytest.mark.parametrize(
-    "change", ["UPDATE chunk SET received = received + 1", "UPDATE transmission SET mode = 'validation'"]
-)
-def test_what_is_still_to_be_read_and_is_not_as_it_came_is_sent_again_by_the_analyser(data_dir, change):
-    held = "SELECT transmission FROM specimen_group WHERE held > 0 ORDER BY id LIMIT 1"
-    column = "transmission" if "chunk" in change else "id"
-    other = sqlite3.connect(data_dir / "agent.db")
-    [number] = other.execute(held).fetchone()
-    other.execute(f"{change} WHERE {column} = ?", (number,))
-    other.commit()
-    other.close()
-    with pytest.raises(StoreCorruptError):
-        opened(data_dir)
-    done = salvage(data_dir)
-    assert [t.number for t in done.loss.transmissions] == [number]
-    store = opened(data_dir)
-    assert store.transmission(number).state == "interrupted"
-    assert store.verification().run() is None
     store.close()
 
 
@@ -411,17 +201,3 @@ def test_roots_are_where_the_migrations_put_them(data_dir, tmp_path):
     other.close()
     assert roots == scratch.roots
     scratch.close()
-
-
-@pytest.mark.parametrize("column", ["message_id = 'garbled'", "seen = seen + 1"])
-def test_what_recognises_repeats_is_taken_from_what_went_out(data_dir, content, column):
-    other = sqlite3.connect(data_dir / "agent.db")
-    other.execute(f"UPDATE seen SET {column} WHERE transmission = 40")
-    other.commit()
-    other.close()
-    done = salvage(data_dir)
-    assert not done.loss
-    store = opened(data_dir)
-    assert rows(store)["seen"] == content["seen"]
-    assert store.verification().run() is None
-    store.close()
