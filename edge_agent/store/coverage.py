@@ -110,7 +110,7 @@ def end_facts(database: Rows, transmission: int) -> dict[str, str]:
 
 
 def differing(database: Rows, transmission: int, told: Mapping[str, str], *, current: bool) -> set[str]:
-    """Which facts of an ended transmission are not as ``told``; where the schema is not ``current``, its row's aside."""
+    """Which facts of an ended transmission are not as ``told``; its row's aside where the schema is not ``current``."""
     found = end_facts(database, transmission) if current else frames_facts(database, transmission)
     return {name for name, digest in found.items() if told.get(name, digest) != digest}
 
