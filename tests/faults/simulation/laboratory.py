@@ -132,7 +132,7 @@ class Laboratory:
     # The count
 
     def verdict(self) -> Verdict:
-        rows = [row for analyser in self.analysers.values() for row in analyser.rows]
+        rows = [row for analyser in self.analysers.values() for row in analyser.sent()]
         return compare(rows, list(self.management.ledger.filings()))
 
     def look(self) -> None:

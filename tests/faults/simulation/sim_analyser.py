@@ -38,6 +38,7 @@ class SimAnalyser:
         self._news = asyncio.Event()
         self._attempts = 0
         self._delivered: set[int] = set()
+        self._sending: Transmission | None = None
 
     def measure(self) -> None:
         """Another transmission is ready to be sent."""
@@ -56,6 +57,13 @@ class SimAnalyser:
             self.line.cut()
             self.line = None
 
+    def sent(self) -> list[Row]:
+        """All that was sent. Of what is being sent no result is owed yet, and the last answer may be lost on its way
+        while the results are filed."""
+        if self._sending is None or self._sending.number in self._delivered:
+            return self.rows
+        return self.rows + self._rows(self._sending, reached=0, complete=False)
+
     @property
     def idle(self) -> bool:
         return not self.waiting
@@ -73,6 +81,7 @@ class SimAnalyser:
     async def _deliver(self, transmission: Transmission) -> bool:
         made = frames(transmission.records, transmission.shape.framing)
         reached = 0
+        self._sending = transmission
         try:
             line = self._connected()
             await self._establish(line)
@@ -82,14 +91,18 @@ class SimAnalyser:
             line.to_agent.put(EOT)
         except _FailedError:
             pass
+        self._sending = None
         complete = reached == made[-1].ends_at
         if transmission.number not in self._delivered:  # sent again later it is the same results, owed once
-            self.rows += rows_of(transmission, self.device, self.name, reached, complete, self._attempts)
+            self.rows += self._rows(transmission, reached, complete)
         self._attempts = 0 if complete else self._attempts + 1
         if complete:
             self._delivered.add(transmission.number)
             self.last = transmission
         return complete
+
+    def _rows(self, transmission: Transmission, reached: int, complete: bool) -> list[Row]:
+        return rows_of(transmission, self.device, self.name, reached, complete, self._attempts)
 
     def _connected(self) -> Line:
         if self.line is None or not self.line.up:
