@@ -93,7 +93,7 @@ class ControlServer:
 
     async def _replies(self, reader: asyncio.StreamReader, uid: int) -> AsyncGenerator[bytes, None]:
         try:
-            answer, request = self._asked(await reader.readline())
+            answer, request = await self._asked(reader)
             answered = answer({**request, "uid": uid})
             if isinstance(answered, AsyncGenerator):
                 async with contextlib.aclosing(answered) as parts:
@@ -108,9 +108,9 @@ class ControlServer:
             log.error("A command could not be answered: %s", type(error).__name__)
             yield _line(_failure(_CANNOT_ANSWER))
 
-    def _asked(self, line: bytes) -> tuple[Answer | Stream, Mapping[str, Any]]:
+    async def _asked(self, reader: asyncio.StreamReader) -> tuple[Answer | Stream, Mapping[str, Any]]:
         try:
-            request = json.loads(line)
+            request = json.loads(await reader.readline())  # ValueError, too, where it is longer than a request can be
             json.dumps(request, ensure_ascii=False).encode()  # half a surrogate pair can be stored nowhere
             return self._answers[request["ask"]], request
         except (ValueError, KeyError, TypeError, RecursionError):

@@ -27,6 +27,7 @@ from edge_agent.monitor.alarms import Alarms
 from edge_agent.monitor.payloads import Info
 from edge_agent.monitor.presence import Presence
 from edge_agent.publisher.options import MqttOptions
+from edge_agent.publisher.proof import Proven
 from edge_agent.publisher.publisher import Publisher
 from edge_agent.states import ItemState, MessageState
 from edge_agent.store.rows import (
@@ -201,6 +202,11 @@ class Agent:
         self.presence.running()
         self.timing: dict[str, float] = {}
         self.published_order: list[str] = []
+
+    def ready(self) -> "Agent":
+        """Connected, with what is queued from now on no backlog."""
+        until(lambda: self.publisher.status().proven is not Proven.UNKNOWN, "what the broker knows of consumers")
+        return self
 
     def start(self) -> "Agent":
         self.store.start()

@@ -22,6 +22,7 @@ from edge_agent.monitor.presence import Presence
 from edge_agent.publisher.backoff import delay
 from edge_agent.publisher.client import Connection
 from edge_agent.publisher.events import Cause, Connected, Ended, Event, PubackCame, Received, Subscribed
+from edge_agent.publisher.forbidden import Forbidden
 from edge_agent.publisher.namesake import is_namesake
 from edge_agent.publisher.note import Note
 from edge_agent.publisher.options import Broker, Confirm, MqttOptions
@@ -73,8 +74,8 @@ class Link:
         self._last_broker: Broker | None = None
         self._session = ""
         self._notes: dict[str, Note] = {}
-        self._note_mids: dict[int, str] = {}
-        self._refused_notes: set[str] = set()
+        self._note_mids: dict[int, tuple[str, bool]] = {}
+        self._forbidden = Forbidden(alarms)
         self._subscription: tuple[int | None, tuple[str, ...]] = (None, ())
         self._index = 0
         self._failures = 0
@@ -172,17 +173,14 @@ class Link:
         """A PUBACK; True if it was for one of our own messages."""
         assert self._connection is not None
         self._connection.answered(event.mid)
-        topic = self._note_mids.pop(event.mid, None)
-        if topic is None:
+        topic, retain = self._note_mids.pop(event.mid, ("", False))
+        if not topic:
             return False
         self._born = self._born or (topic == self.topics.state and event.code < 0x80)
         if on_puback(event.code) is Puback.TOPIC_REFUSED:
-            self._refused_notes.add(topic)
-            self._alarms.raise_("broker-refused", topic=topic, reason=reason(event.code, event.text))
-        elif topic in self._refused_notes:
-            self._refused_notes.remove(topic)
-            if not self._refused_notes:
-                self._alarms.clear("broker-refused")
+            self._forbidden.add(topic, reason(event.code, event.text), retained=retain)
+        elif event.code < 0x80 and (self._forbidden.passed(topic) or topic == self.topics.own("health")):
+            self._say_again()
         return True
 
     def echoed(self, nonce: bytes) -> None:
@@ -234,7 +232,7 @@ class Link:
 
     def refused(self, name: str) -> bool:
         """Whether the broker's access list forbade this topic of ours when it was last tried."""
-        return self.topics.own(name) in self._refused_notes
+        return self.topics.own(name) in self._forbidden
 
     def say_state(self) -> None:
         if self.up and not self.retiring:
@@ -293,8 +291,7 @@ class Link:
         self._connection, self.up, self.since = None, False, None
         self._notes.clear()
         self._note_mids.clear()
-        self._refused_notes.clear()
-        self._alarms.clear("broker-refused")
+        self._forbidden.clear()
         self.proof.disconnected()
         self.resume()
 
@@ -344,12 +341,8 @@ class Link:
 
     def _subscribe(self) -> None:
         assert self._connection is not None
-        names = self._options.consumer_names
-        wanted = [(self.topics.echo, False)]
-        if self._options.confirm is Confirm.APPLICATION:
-            wanted += [(topic, False) for topic in (*map(self.topics.ack, names), self.topics.reconcile)]
-        wanted += [(self.topics.central_states(name), True) for name in names]
-        wanted += [(f, True) for f in self.topics.read_back()]
+        answered = self._options.confirm is Confirm.APPLICATION
+        wanted = self.topics.wanted(self._options.consumer_names, answered=answered)
         self._subscription = (self._connection.subscribe(wanted), tuple(f for f, _ in wanted))
 
     def _forget(self) -> None:
@@ -363,6 +356,15 @@ class Link:
         self._say_state()
         for name, payload in self._presence.facts().items():
             self.fact(name, payload)
+
+    def _say_again(self) -> None:
+        """What was forbidden may be allowed by now; else it would be missing at the broker until it changes."""
+        facts, under_way = self._presence.facts(), {topic for topic, _ in self._note_mids.values()}
+        for topic in set(self._forbidden.retained()) - under_way:
+            if topic == self.topics.state:
+                self._say_state()
+            elif name := self.topics.own_name(topic):
+                self.fact(name, facts.get(name, b""))
 
     def _say_state(self) -> None:
         state = self._presence.state(self._session, self._clock.now())
@@ -393,4 +395,4 @@ class Link:
             mid = self._connection.publish(topic, note.payload, properties, retain=note.retain)
             if mid is None:
                 return
-            self._note_mids[mid] = topic
+            self._note_mids[mid] = topic, note.retain

@@ -124,6 +124,14 @@ class Topics:
             return None
         return levels[0], levels[1]
 
+    def wanted(self, consumers: Collection[str], *, answered: bool) -> list[tuple[str, bool]]:
+        """What to subscribe, and whether what the broker retains of it is wanted. ``answered``: by applications."""
+        found = [(self.echo, False)]
+        if answered:
+            found += [(topic, False) for topic in (*map(self.ack, consumers), self.reconcile)]
+        found += [(self.central_states(name), True) for name in consumers]
+        return found + [(topic, True) for topic in self.read_back()]
+
     def read_back(self) -> tuple[str, ...]:
         """Filters of our own retained topics that we read ourselves."""
         return tuple(self.root + _wildcard(row.pattern) for row in TOPICS if row.reads_back)

@@ -37,10 +37,13 @@ _IMPOSSIBLE = (
     " AND (created NOT BETWEEN 0 AND :latest OR queued NOT BETWEEN 0 AND :latest"
     " OR at_broker NOT BETWEEN 0 AND :latest OR retry_at NOT BETWEEN 0 AND :latest)",
 )
+# A message is answered by its id: it must be found by the id its row has.
 _MESSAGES = (
-    "SELECT o.digest, p.payload FROM outbox o INDEXED BY outbox_open LEFT JOIN payload p ON p.number = o.number"
+    "SELECT (SELECT number FROM outbox WHERE id = o.id) IS o.number, o.digest, p.payload"
+    " FROM outbox o INDEXED BY outbox_open LEFT JOIN payload p ON p.number = o.number"
     " WHERE o.state IN ('queued', 'at-broker', 'rejected', 'blocked') UNION ALL"
-    " SELECT o.digest, p.payload FROM outbox o LEFT JOIN payload p ON p.number = o.number WHERE o.replay_at IS NOT NULL"
+    " SELECT (SELECT number FROM outbox WHERE id = o.id) IS o.number, o.digest, p.payload"
+    " FROM outbox o LEFT JOIN payload p ON p.number = o.number WHERE o.replay_at IS NOT NULL"
 )
 
 
@@ -50,8 +53,8 @@ def check(database: Database) -> None:
     for sql in _IMPOSSIBLE:
         if database.row(sql, {"waiting": json.dumps(waiting), "latest": LATEST}) is not None:
             raise StoreCorruptError("a row of it cannot be what was stored")
-    for digest, payload in database.execute(_MESSAGES):
-        if payload is None or hashlib.sha256(payload).hexdigest() != digest:
+    for is_found, digest, payload in database.execute(_MESSAGES):
+        if not is_found or payload is None or hashlib.sha256(payload).hexdigest() != digest:
             raise StoreCorruptError("a message that is not filed is not as it was stored")
     if waiting:
         _check_bytes(database, waiting)

@@ -87,6 +87,20 @@ def test_an_answer_larger_than_a_socket_buffer_comes_whole(tmp_path: Path) -> No
         assert ask(tmp_path, "echo", word="x" * 60_000) == {"said": "x" * 60_000}
 
 
+def test_a_request_longer_than_any_is_refused_as_what_it_is(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def asked(reader: asyncio.StreamReader) -> list[bytes]:
+        reader.feed_data(b'{"ask": "echo", "word": "' + b"x" * 70_000 + b'"}\n')
+        reader.feed_eof()
+        return [reply async for reply in ControlServer(tmp_path / "control.sock", {})._replies(reader, 0)]
+
+    async def replies() -> list[bytes]:
+        return await asked(asyncio.StreamReader(limit=64 * 1024))
+
+    (reply,) = asyncio.run(replies())
+    assert code(reply) == "usage"
+    assert not caplog.records, "it is no defect of the agent"
+
+
 def test_only_the_owner_and_the_group_may_open_the_socket(tmp_path: Path) -> None:
     with serving(tmp_path) as made:
         assert stat.S_IMODE(made.path.stat().st_mode) == 0o660

@@ -84,6 +84,7 @@ def portion(target: Target, run: Run, examples: int, number: int, phases: Collec
     return tried
 
 
+@pytest.mark.filterwarnings("ignore:Generating overly large repr")  # of what was found: it is to be shown all the same
 @pytest.mark.parametrize("name", TARGETS)
 def test_whatever_it_is_given_it_answers_with_what_it_declares(
     name: str, tmp_path: Path, outcomes: Outcomes, caplog: pytest.LogCaptureFixture

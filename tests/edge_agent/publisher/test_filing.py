@@ -202,7 +202,7 @@ def test_a_silent_consumer_of_one_route_does_not_stop_the_other(
     consumers = {Route.RESULT: "ivd", Route.QC: "qc-system", Route.VALIDATION: "ivd"}
     central = make_central(broker)
     central.answer = lambda m: "AA" if m.topic.endswith("/result") else None
-    agent = make_agent(broker, consumers=consumers, unfiled=2)
+    agent = make_agent(broker, consumers=consumers, unfiled=2).ready()
     controls = [agent.queue(route=Route.QC) for _ in range(5)]
     results = [agent.queue() for _ in range(5)]
     until(lambda: agent.filed(*results), "every result filed")

@@ -43,7 +43,7 @@ def test_without_that_limit_the_window_is_used(stub: StubBroker, make_agent: Mak
     """Negative control of the one above: the same broker without Receive Maximum."""
     stub.decide = only_results_wait
     stub.start()
-    agent = make_agent(stub, window=5)
+    agent = make_agent(stub, window=5).ready()
     for _ in range(8):
         agent.queue()
     until(lambda: len(results(stub)) == 5, "five results")

@@ -600,14 +600,46 @@ def test_a_topic_of_ours_the_broker_refuses_is_alarmed_until_it_takes_it(desk: D
     state, info = desk.now.said
     desk.link.note_answered(PubackCame(1, state.mid, 0x87, ""))
     desk.link.note_answered(PubackCame(1, info.mid, 0x87, ""))
-    assert "info" in desk.sentence("broker-refused")
+    assert "state" in desk.sentence("broker-refused")
     assert "0x87" in desk.sentence("broker-refused")
+    for _ in range(3):
+        desk.link.tick()
+        desk.answer(0x87)
+    count = len(desk.now.said)
+    desk.link.fact("health", b"{}")
     desk.link.tick()
-    for name in ("info", "state"):
-        assert "broker-refused" in desk.codes()
-        mid = desk.now.publish(ROOT + name, b"{}", None)
-        desk.link._note_mids[mid] = ROOT + name  # type: ignore[index]  # as the link notes what it says
-        desk.link.note_answered(PubackCame(1, mid, 0, ""))  # type: ignore[arg-type]
+    desk.answer()
+    assert desk.topics()[count:] == ["health"], "every minute; its PUBACK shows that the others may be allowed by now"
+    assert "broker-refused" in desk.codes()
+    desk.link.tick()
+    assert set(desk.topics()[count + 1 :]) == {"state", "info", "alarm/broker-refused"}
+    said = next(m for m in reversed(desk.now.said) if m.topic == STATE)
+    assert json.loads(said.payload)["state"] == "degraded", "as it is by now"
+    desk.answer()
+    assert desk.codes() == set()
+    desk.link.tick()
+    desk.answer()
+    assert desk.topics()[count:].count("info") == 1
+
+
+def test_an_alarm_that_was_over_while_its_topic_was_forbidden_is_cleared_at_the_broker(desk: Desk) -> None:
+    desk.connect()
+    desk.link.tick()
+    desk.answer()
+    desk.alarms.raise_("storage", reason="disk I/O error")
+    desk.link.tick()
+    desk.answer(0x87)
+    desk.alarms.clear("storage")
+    desk.link.tick()
+    desk.answer(0x87)
+    count = len(desk.now.said)
+    desk.link.fact("health", b"{}")
+    for _ in range(3):
+        desk.link.tick()
+        desk.answer()
+    last = {one.topic: one.payload for one in desk.now.said[count:]}
+    assert last[ROOT + "alarm/storage"] == b""
+    assert last[ROOT + "alarm/broker-refused"] == b""
     assert desk.codes() == set()
 
 

@@ -34,7 +34,7 @@ def test_messages_that_wait_for_their_answer_keep_id_and_content(
     broker: Broker, make_agent: MakeAgent, make_central: MakeCentral
 ) -> None:
     central = make_central(broker, answer=lambda _: None)
-    agent = make_agent(broker)
+    agent = make_agent(broker).ready()
     ids = [agent.queue() for _ in range(5)]
     until(lambda: agent.count(MessageState.AT_BROKER) == 5, "all at the broker")
     with watching(broker, "ivd/v1/seoul-01/gw-01/state") as seen:

@@ -1,12 +1,13 @@
 """A byte that went bad inside a value: found at start where it still has to go out, before it goes out otherwise."""
 
+import re
 from datetime import UTC, datetime
 
 import pytest
 from store_helpers import at_broker, filed, frame, queued, received, source
 from test_store_audit_verification import as_before
 
-from edge_agent.states import TransmissionEvent
+from edge_agent.states import MessageState, TransmissionEvent
 from edge_agent.store import audit, soundness
 from edge_agent.store.errors import StorageFailedError, StoreCorruptError
 from edge_agent.store.rows import Chunk, ChunkKind
@@ -34,6 +35,26 @@ def test_a_message_that_is_not_filed_and_not_as_it_was_stored_is_found_at_start(
     queued(store, payload=b"MSH|a")
     with pytest.raises(StoreCorruptError):
         reopened(open_store, store, sql)
+
+
+def test_a_message_that_is_not_found_by_its_own_id_is_found_at_start(open_store, data_dir):
+    store = open_store()
+    id = queued(store, payload=b"MSH|a").encode()
+    store.close()
+    file = data_dir / "agent.db"
+    whole = file.read_bytes()
+    found = 0
+    for at in (match.start() for match in re.finditer(re.escape(id), whole)):
+        file.write_bytes(whole[:at] + b"?" + whole[at + 1 :])
+        try:
+            store = open_store()
+        except StoreCorruptError:
+            found += 1
+        else:  # in what refers to it: the audit chain, its specimen
+            assert [row.id.encode() for row in store.messages(states=[MessageState.QUEUED])] == [id]
+            store.published(id.decode(), replay="original")
+            store.close()
+    assert found == 2, "in its row, in the index"
 
 
 @pytest.mark.parametrize(
