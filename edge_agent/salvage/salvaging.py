@@ -25,7 +25,7 @@ from edge_agent.salvage.loss import Carried, Loss
 from edge_agent.salvage.rebuilding import counts, rebuild, tell
 from edge_agent.salvage.reckoning import reckon
 from edge_agent.salvage.told import Chain, listen
-from edge_agent.store import backup, schema, soundness
+from edge_agent.store import backup, facts, schema, soundness
 from edge_agent.store.connection import Database
 from edge_agent.store.directory import DirectoryLock, database_files
 from edge_agent.store.identity import FILE, ended_well, name_in, read_witness
@@ -131,6 +131,7 @@ class _Damaged:
                 scratch.close()
 
     def _judge(self, connection: sqlite3.Connection, spoiled: Collection[str]) -> None:
+        facts_lost = _without_spoiled_facts(connection)
         read = counts(connection)
         self._recognise(connection)
         self._chain = listen(connection)
@@ -143,19 +144,20 @@ class _Damaged:
         )
         judgement.run()
         self.carried = judgement.carried
-        whole = self._chain.whole and not spoiled and not self.loss.frames and counts(connection) == read
+        unharmed = not (spoiled or facts_lost or self.loss.frames)
+        whole = self._chain.whole and unharmed and counts(connection) == read
         self._anew = not whole or judgement.mended or bool(self.carried.reread or self.carried.rebuilt)
         self.carried.read = read
         reckon(connection, self._chain, spoiled, self.loss, self._analysers, self.broke)
 
     def _recognise(self, connection: sqlite3.Connection) -> None:
         """Who it is, and how many commits the directory knows of that it does not have."""
-        facts = dict(connection.execute("SELECT name, value FROM fact WHERE name IN ('identity', 'commits')"))
-        self.identity = facts.get("identity") or name_in(self._evidence.identity) or _UNKNOWN
+        said = dict(connection.execute("SELECT name, value FROM fact WHERE name IN ('identity', 'commits')"))
+        self.identity = said.get("identity") or name_in(self._evidence.identity) or _UNKNOWN
         witness = read_witness(self._evidence.witness)
         if witness is not None and witness[0] == self.identity:
-            number = facts.get("commits", "").partition(" ")[0]
-            self.loss.commits = max(witness[1] - (int(number) if number.isdecimal() else 0), 0)
+            number = said.get("commits", "0").partition(" ")[0]
+            self.loss.commits = max(witness[1] - int(number), 0)
 
     def carry_into(self, database: Database, scratch: Path) -> None:
         chain, anew = self._chain, self._anew or bool(self.loss)
@@ -169,7 +171,7 @@ class _Damaged:
         return min((one.since for one in self.loss.resend if one.since), default=self.broke)
 
     def _facts(self) -> dict[str, str]:
-        facts: dict[str, object] = {
+        told: dict[str, object] = {
             "evidence": self._evidence.folder.name,
             "identity": self.identity,
             "head": f"{self._chain.head} {self._chain.head_hash}",
@@ -179,7 +181,14 @@ class _Damaged:
             "missing_messages": len(self.loss.messages),
             **{f"kept_{table}": count for table, count in self.carried.rows.items()},
         }
-        return {name: str(value) for name, value in facts.items()}
+        return {name: str(value) for name, value in told.items()}
+
+
+def _without_spoiled_facts(connection: sqlite3.Connection) -> bool:
+    """Whether there were any: with them a store would not start, and nobody can say what they were."""
+    names = facts.spoiled(connection.execute("SELECT name, value FROM fact").fetchall())
+    connection.executemany("DELETE FROM fact WHERE name = ?", [(name,) for name in names])
+    return bool(names)
 
 
 def _image(folder: Path) -> Image:

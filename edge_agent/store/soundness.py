@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 
-from edge_agent.store import schema
+from edge_agent.store import facts, schema
 from edge_agent.store.connection import Database
 from edge_agent.store.coverage import differing
 from edge_agent.store.errors import StorageFailedError, StoreCorruptError
@@ -49,6 +49,8 @@ _MESSAGES = (
 
 def check(database: Database) -> None:
     """Raises StoreCorruptError."""
+    if facts.spoiled(database.rows("SELECT name, value FROM fact")):
+        raise StoreCorruptError("a fact of it cannot be what was stored")
     waiting = [str(number) for (number,) in database.rows(_WAITING)]
     for sql in _IMPOSSIBLE:
         if database.row(sql, {"waiting": json.dumps(waiting), "latest": LATEST}) is not None:
@@ -62,8 +64,8 @@ def check(database: Database) -> None:
 
 def _check_bytes(database: Database, waiting: Sequence[str]) -> None:
     current = not schema.is_old(database)
-    for number, facts, _ in database.rows(_TOLD, (json.dumps(waiting),)):
-        if differing(database, int(number), json.loads(facts), current=current):
+    for number, said, _ in database.rows(_TOLD, (json.dumps(waiting),)):
+        if differing(database, int(number), json.loads(said), current=current):
             raise StoreCorruptError("what an analyser sent, and is still to be read, is not as it was stored")
 
 

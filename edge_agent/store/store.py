@@ -192,8 +192,8 @@ def _start(database: Database, new_identity: Callable[[], str]) -> Identity:
     try:
         schema.check(database)
         if not schema.is_new(database):
-            identity.examine(log)
             soundness.check(database)
+            identity.examine(log)
     except BaseException:
         # A damaged store is evidence: database and log stay as they were found, together.
         database.close_untouched()
