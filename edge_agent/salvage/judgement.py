@@ -245,7 +245,8 @@ class Judgement:
             " WHERE o.state = 'converted' AND o.message_id <> '' ORDER BY g.transmission"
             " ON CONFLICT DO UPDATE SET message_id = excluded.message_id, transmission = excluded.transmission,"
             " seen = excluded.seen WHERE transmission <= excluded.transmission"
-            " OR message_id NOT IN (SELECT id FROM outbox)"
+            # It names no message that is here, or another transmission than the one its message came from.
+            " OR transmission IS NOT (SELECT o.transmission FROM outbox o WHERE o.id = seen.message_id)"
         )
 
     def _has_steady(self) -> bool:

@@ -124,11 +124,15 @@ def content_of(store: Store) -> dict[str, list[tuple[object, ...]]]:
     }
 
 
-def goes_on(data_dir: Path, base: Base, more: Sequence[Filing] = (), *, deliver: bool = True) -> list[Filing]:
+def goes_on(
+    data_dir: Path, base: Base, more: Sequence[Filing] = (), *, deliver: bool = True, sent: list[Filing] | None = None
+) -> list[Filing]:
     """An agent on ``data_dir`` until nothing waits or is held: what it sends, as the other side writes it down.
 
-    ``more``: what that has by now besides the base's. Without ``deliver`` there is no broker.
+    ``more``: what that has by now besides the base's. ``sent`` has it also where storage fails in the middle. Without
+    ``deliver`` there is no broker.
     """
+    sent = [] if sent is None else sent
     thread = StoreThread(lambda: opened(data_dir))
     thread.start()
     settings = load_settings(base.config)
@@ -140,7 +144,10 @@ def goes_on(data_dir: Path, base: Base, more: Sequence[Filing] = (), *, deliver:
         thread.later(lambda s: s.release(who="a person", note="the code is known now")).result(30)
         converter.start()
         until(lambda: not thread.later(lambda s: s.next_unconverted(1)).result(30), 30, "everything is read")
-        return list(_delivered(thread, [*base.filings, *more])) if deliver else []
+        if deliver:
+            for filing in _delivered(thread, [*base.filings, *more]):
+                sent.append(filing)  # one after another: what came before a failure stays
+        return sent
     finally:
         converter.stop()
         thread.stop()

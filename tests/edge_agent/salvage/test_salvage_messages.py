@@ -139,7 +139,9 @@ def test_what_is_still_to_be_read_and_is_not_as_it_came_is_sent_again_by_the_ana
     store.close()
 
 
-@pytest.mark.parametrize("column", ["message_id = 'garbled'", "seen = seen + 1"])
+@pytest.mark.parametrize(
+    "column", ["message_id = 'garbled'", "seen = seen + 1", "transmission = 1000", "transmission = transmission + 1"]
+)
 def test_what_recognises_repeats_is_taken_from_what_went_out(data_dir, content, column):
     altered(data_dir, f"UPDATE seen SET {column} WHERE transmission = 40")
     done = salvage(data_dir)
