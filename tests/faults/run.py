@@ -61,14 +61,15 @@ def together(results: Iterable[str]) -> None:
     results, there = list(results), names()
     kept = {o.scenario: o for o in read() if o.harness in there and o.harness not in results}
     for name in results:
-        kept |= {o.scenario: o for o in read(KEPT / f"{name}.json")}
+        kept |= {o.scenario: o for o in read(KEPT / f"{name}.json") if o.trials}  # else a control of another's count
     FILE.write_text(json.dumps([asdict(o) for o in kept.values()], indent=1, ensure_ascii=False), encoding="utf-8")
 
 
 def unproved(results: Iterable[str]) -> list[str]:
     """Scenarios that were not counted, or whose count nothing has shown to find anything."""
     found = [o for name in results for o in read(KEPT / f"{name}.json")]
-    return [o.scenario for o in found if not (o.trials and o.control)]
+    proved = {o.scenario for o in found if o.trials} & {o.scenario for o in found if o.control}
+    return sorted({o.scenario for o in found} - proved)
 
 
 def missing(results: Iterable[str]) -> list[str]:
