@@ -207,6 +207,15 @@ class Database:
         except sqlite3.Error as error:
             raise self.fail(error) from error
 
+    def each(self, sql: str, values: Values = ()) -> Iterator[Row]:
+        """As ``rows``, one at a time: for more than should be in memory at once."""
+        try:
+            yield from self.execute(sql, values)
+        except _ONE_JOB:
+            raise
+        except sqlite3.Error as error:
+            raise self.fail(error) from error
+
     def row(self, sql: str, values: Values = ()) -> Row | None:
         rows = self.rows(sql, values)
         return rows[0] if rows else None

@@ -8,6 +8,7 @@ Not promised: what is filed, and what recognises repeats; the verification of th
 
 import hashlib
 import json
+import sqlite3
 from collections.abc import Sequence
 
 from edge_agent.store import facts, schema
@@ -48,15 +49,30 @@ _MESSAGES = (
 
 
 def check(database: Database) -> None:
-    """Raises StoreCorruptError."""
+    """Raises StoreCorruptError, also where SQLite or the words of an entry cannot be read; StorageFailedError else."""
+    try:
+        _check(database)
+    except StorageFailedError as error:
+        cause = error.__cause__
+        if isinstance(cause, sqlite3.Error) and not _is_of_the_disk(cause):
+            raise StoreCorruptError(str(cause)) from error
+        raise
+
+
+def _is_of_the_disk(error: sqlite3.Error) -> bool:
+    """Not what was read, but that it could not be: another try may be better."""
+    return getattr(error, "sqlite_errorname", "").split("_")[1:2] not in ([], ["CORRUPT"], ["NOTADB"], ["ERROR"])
+
+
+def _check(database: Database) -> None:
     if facts.spoiled(database.rows("SELECT name, value FROM fact")):
         raise StoreCorruptError("a fact of it cannot be what was stored")
     waiting = [str(number) for (number,) in database.rows(_WAITING)]
     for sql in _IMPOSSIBLE:
         if database.row(sql, {"waiting": json.dumps(waiting), "latest": LATEST}) is not None:
             raise StoreCorruptError("a row of it cannot be what was stored")
-    for is_found, digest, payload in database.execute(_MESSAGES):
-        if not is_found or payload is None or hashlib.sha256(payload).hexdigest() != digest:
+    for is_found, digest, payload in database.each(_MESSAGES):
+        if not is_found or not _fits(payload, digest):
             raise StoreCorruptError("a message that is not filed is not as it was stored")
     if waiting:
         _check_bytes(database, waiting)
@@ -65,12 +81,20 @@ def check(database: Database) -> None:
 def _check_bytes(database: Database, waiting: Sequence[str]) -> None:
     current = not schema.is_old(database)
     for number, said, _ in database.rows(_TOLD, (json.dumps(waiting),)):
-        if differing(database, int(number), json.loads(said), current=current):
+        try:
+            differs = differing(database, int(number), json.loads(said), current=current)
+        except (ValueError, KeyError, TypeError) as error:
+            raise StoreCorruptError("an entry of the audit chain is not as it was stored") from error
+        if differs:
             raise StoreCorruptError("what an analyser sent, and is still to be read, is not as it was stored")
 
 
 def as_stored(database: Database, payload: bytes, digest: str) -> None:
     """Before a message is sent. Raises StorageFailedError, and no statement succeeds until the store was checked."""
-    if hashlib.sha256(payload).hexdigest() != digest:
+    if not _fits(payload, digest):
         database.broken = "a message is not as it was stored (SQLITE_CORRUPT)"
         raise StorageFailedError(database.broken)
+
+
+def _fits(payload: object, digest: str) -> bool:
+    return isinstance(payload, bytes) and hashlib.sha256(payload).hexdigest() == digest

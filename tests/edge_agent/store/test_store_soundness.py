@@ -1,6 +1,7 @@
 """A byte that went bad inside a value: found at start where it still has to go out, before it goes out otherwise."""
 
 import re
+import sqlite3
 from datetime import UTC, datetime
 
 import pytest
@@ -9,6 +10,7 @@ from test_store_audit_verification import as_before
 
 from edge_agent.states import MessageState, TransmissionEvent
 from edge_agent.store import audit, soundness
+from edge_agent.store.connection import Database
 from edge_agent.store.errors import StorageFailedError, StoreCorruptError
 from edge_agent.store.rows import Chunk, ChunkKind
 
@@ -68,6 +70,8 @@ def test_a_message_that_is_not_found_by_its_own_id_is_found_at_start(open_store,
         "UPDATE chunk SET text_start = text_start + 1",
         "UPDATE chunk SET text_length = 0",
         "UPDATE transmission SET opened = -1",
+        "UPDATE audit SET facts = '{' WHERE kind = 'transmission-complete'",
+        "UPDATE audit SET facts = CAST(x'7b22ff227d' AS TEXT) WHERE kind = 'transmission-complete'",
     ],
 )
 @pytest.mark.parametrize("waits", ["to be read", "held"])
@@ -99,6 +103,27 @@ def test_frames_of_every_dialect_are_well_as_the_store_cuts_them(open_store, raw
     store.append(number, [Chunk(ChunkKind.FRAME, raw, text, 1, last=True)], end="L")
     store.close()
     open_store()
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("SQLITE_CORRUPT_INDEX", StoreCorruptError), ("SQLITE_IOERR_READ", StorageFailedError)]
+)
+def test_what_sqlite_cannot_read_is_damage_unless_the_disk_fails(open_store, monkeypatch, name, kind):
+    def malformed(*_: object) -> object:
+        error = sqlite3.DatabaseError("it says so")
+        error.sqlite_errorname = name
+        raise error
+        yield
+
+    store = open_store()
+    queued(store)
+    store.close()
+    execute = Database.execute
+    monkeypatch.setattr(
+        Database, "execute", lambda s, sql, v=(): malformed() if sql == soundness._MESSAGES else execute(s, sql, v)
+    )
+    with pytest.raises(kind):
+        open_store()
 
 
 def test_what_is_done_with_does_not_keep_the_agent_from_starting(open_store):
