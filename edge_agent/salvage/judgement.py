@@ -19,7 +19,7 @@ from edge_agent.salvage.loss import Carried, Loss, MissingMessage, MissingTransm
 from edge_agent.salvage.told import Chain
 from edge_agent.store.connection import Row, Values
 from edge_agent.store.coverage import differing
-from edge_agent.store.soundness import LATEST
+from edge_agent.store.times import LATEST
 
 _OPEN = ("queued", "at-broker", "rejected", "blocked")
 _TABLES = """
@@ -81,7 +81,12 @@ class Judgement:
 
     def _judge_moments(self) -> None:
         """A moment that cannot be is no moment. A transmission without its own is none of which anything is known."""
+        steady = (
+            "UPDATE transmission SET opened_steady = opened WHERE opened_steady NOT BETWEEN 0 AND :latest",
+            "UPDATE transmission SET ended_steady = ended WHERE ended_steady NOT BETWEEN 0 AND :latest",
+        )
         for sql in (
+            *(steady if self._has_steady() else ()),
             "DELETE FROM transmission WHERE opened NOT BETWEEN 0 AND :latest OR ended NOT BETWEEN 0 AND :latest",
             "UPDATE specimen_group SET since = 0 WHERE since NOT BETWEEN 0 AND :latest",
             "UPDATE outbox SET queued = iif(created BETWEEN 0 AND :latest, created, 0)"

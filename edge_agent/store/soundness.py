@@ -15,8 +15,8 @@ from edge_agent.store import facts, schema
 from edge_agent.store.connection import Database
 from edge_agent.store.coverage import differing
 from edge_agent.store.errors import StorageFailedError, StoreCorruptError
+from edge_agent.store.times import LATEST
 
-LATEST = 253_402_300_799_999_999  # the last moment of the year 9999: what is later is no moment
 _WAITING = (
     "SELECT id FROM transmission WHERE converted = 0 UNION"
     " SELECT transmission FROM specimen_group WHERE held + failed > 0"

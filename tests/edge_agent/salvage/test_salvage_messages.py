@@ -139,6 +139,19 @@ def test_what_is_still_to_be_read_and_is_not_as_it_came_is_sent_again_by_the_ana
     store.close()
 
 
+def test_a_moment_that_cannot_be_costs_nothing_but_its_transmission(data_dir, content):
+    """Found by 16 bytes that went bad: every later message of the analyser was held against an impossible time."""
+    altered(data_dir, "UPDATE transmission SET opened_steady = 6148914691236517205, ended_steady = -5 WHERE id = 40")
+    done = salvage(data_dir)
+    assert not done.loss
+    store = opened(data_dir)
+    assert store.database.row(
+        "SELECT opened_steady = opened, ended_steady = ended FROM transmission WHERE id = 40"
+    ) == (1, 1)
+    assert store.verification().run() is None
+    store.close()
+
+
 @pytest.mark.parametrize(
     "column", ["message_id = 'garbled'", "seen = seen + 1", "transmission = 1000", "transmission = transmission + 1"]
 )

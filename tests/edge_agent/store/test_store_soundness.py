@@ -2,7 +2,7 @@
 
 import re
 import sqlite3
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from store_helpers import at_broker, filed, frame, queued, received, source
@@ -13,6 +13,7 @@ from edge_agent.store import audit, soundness
 from edge_agent.store.connection import Database
 from edge_agent.store.errors import StorageFailedError, StoreCorruptError
 from edge_agent.store.rows import Chunk, ChunkKind
+from edge_agent.store.times import from_us
 
 
 def reopened(open_store, store, sql: str):
@@ -297,3 +298,9 @@ def test_what_is_not_as_it_was_stored_is_said_where_it_is_sent(store):
     assert "SQLITE_CORRUPT" in store.broken
     # FIPS 180-2, appendix B.1
     soundness.as_stored(store.database, b"abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")
+
+
+def test_a_number_that_is_no_moment_is_the_first_or_the_last_there_is():
+    assert from_us(-1) == EARLIEST
+    assert from_us(2**63 - 1) == LATEST
+    assert from_us(1) == EARLIEST + timedelta(microseconds=1)
