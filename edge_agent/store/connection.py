@@ -50,6 +50,7 @@ _PRAGMAS = (
     ("temp_store", "MEMORY", "2"),
 )
 # What these raise is a defect of one job and leaves the file well; everything else says that storage does not work.
+DANGLING = "SQLITE_CONSTRAINT_FOREIGNKEY"  # a row refers to none, or an index says so: no agent wrote it like that
 _ONE_JOB = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError, sqlite3.NotSupportedError)
 
 Row = tuple[Any, ...]
@@ -194,7 +195,9 @@ class Database:
             raise StorageFailedError(self.broken)
         try:
             return self.connection.execute(sql, values)
-        except _ONE_JOB:
+        except _ONE_JOB as error:
+            if getattr(error, "sqlite_errorname", "") == DANGLING:
+                raise self.fail(error) from error
             raise
         except sqlite3.Error as error:
             raise self.fail(error) from error

@@ -31,17 +31,21 @@ def migrations() -> list[Migration]:
     return [(int(f.name.split("_")[0]), f.read_text("utf-8")) for f in files]
 
 
-def check(database: Database) -> None:
-    """Before anything else uses it: whole, ours, and not from the future.
+def check(database: Database, *, thorough: bool = False) -> None:
+    """Before anything else uses it: whole, ours, and not from the future. ``thorough``: each index and each reference.
 
     Raises StoreCorruptError, StoreTooNewError.
     """
     try:
-        findings = [str(row[0]) for row in database.connection.execute("PRAGMA quick_check(3)")]
+        pragma = "PRAGMA integrity_check(1)" if thorough else "PRAGMA quick_check(3)"
+        findings = [str(row[0]) for row in database.connection.execute(pragma)]
+        dangling = database.connection.execute("PRAGMA foreign_key_check").fetchone() if thorough else None
     except sqlite3.DatabaseError as error:
         raise StoreCorruptError(str(error)) from error
     if findings != ["ok"]:
         raise StoreCorruptError(findings[0])
+    if dangling is not None:
+        raise StoreCorruptError(f"a row of {dangling[0]} belongs to none of {dangling[2]}")
     version = _version(database)
     known = migrations()[-1][0]
     refuse_newer(version, known)

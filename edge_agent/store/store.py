@@ -17,7 +17,7 @@ from typing import Any
 from edge_agent.clock import Clock
 from edge_agent.store import schema, soundness
 from edge_agent.store.audit import Audit
-from edge_agent.store.connection import Database
+from edge_agent.store.connection import DANGLING, Database
 from edge_agent.store.conversion import Conversion
 from edge_agent.store.delivery import Delivery
 from edge_agent.store.directory import (
@@ -136,13 +136,13 @@ class Store(Intake, Conversion, Held, Outbox, Delivery, Reconciliation, Audit, R
             self._disk.release()
         self._database.reopen()
         self._database.empty_log()
-        if "CORRUPT" in why or "NOTADB" in why:
+        if any(word in why for word in ("CORRUPT", "NOTADB", DANGLING)):
             self._check_again(why)
         self.prove()
 
     def _check_again(self, why: str) -> None:
         try:
-            schema.check(self._database)
+            schema.check(self._database, thorough=True)
             soundness.check(self._database)
         except OpenError:
             self._database.broken = why

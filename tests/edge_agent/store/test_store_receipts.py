@@ -142,7 +142,7 @@ def test_after_a_report_of_damage_the_whole_database_is_checked_before_it_is_use
     faults.arm("INSERT INTO chunk", code="SQLITE_CORRUPT")
     store.group([appending(number)])
 
-    def damaged(_database):
+    def damaged(_database, *, thorough):
         raise StoreCorruptError("page 7")
 
     with monkeypatch.context() as patch:

@@ -138,3 +138,18 @@ def test_the_store_s_time_is_read_once_and_goes_on_over_a_start(open_store, tmp_
     (tmp_path / "boot_id").write_text("two", encoding="ascii")
     assert store.database.steady is store.database.steady
     assert store.database.steady.now_us() == before + 5_000_000
+
+
+def test_a_reference_that_went_bad_is_damage_and_no_defect_of_the_job_that_met_it(open_store):
+    """Only each index and reference shows it, not the quick check of a start; until then nothing is taken."""
+    store = open_store()
+    queued(store)
+    store.database.execute("PRAGMA foreign_keys = OFF")
+    store.database.execute("UPDATE observation SET group_id = 900")
+    store.database.execute("PRAGMA foreign_keys = ON")
+    with pytest.raises(StorageFailedError, match="FOREIGN KEY"):
+        store.database.execute("UPDATE observation SET group_id = 901")
+    with pytest.raises(StoreCorruptError, match="belongs to none of specimen_group"):
+        store.reopen()
+    with pytest.raises(StorageFailedError):
+        store.open_transmission(source())
