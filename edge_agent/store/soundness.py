@@ -54,14 +54,15 @@ def check(database: Database) -> None:
         _check(database)
     except StorageFailedError as error:
         cause = error.__cause__
-        if isinstance(cause, sqlite3.Error) and not _is_of_the_disk(cause):
+        if isinstance(cause, sqlite3.Error) and _is_damage(cause):
             raise StoreCorruptError(str(cause)) from error
         raise
 
 
-def _is_of_the_disk(error: sqlite3.Error) -> bool:
-    """Not what was read, but that it could not be: another try may be better."""
-    return getattr(error, "sqlite_errorname", "").split("_")[1:2] not in ([], ["CORRUPT"], ["NOTADB"], ["ERROR"])
+def _is_damage(error: sqlite3.Error) -> bool:
+    """Of what was read: a page, a text, the words of an entry. Not that it could not be: another try may be better."""
+    name = getattr(error, "sqlite_errorname", "SQLITE_ERROR")
+    return name == "SQLITE_ERROR" or name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB"))
 
 
 def _check(database: Database) -> None:
